@@ -1,0 +1,42 @@
+//! Names of programs, maps and load-time constants in the BPF object.
+
+/// XDP entry, one instance per monitored interface.
+pub const PROGRAM_INGRESS: &str = "holdfast_xdp";
+/// TCX (or clsact) egress program, one instance per monitored interface.
+pub const PROGRAM_EGRESS: &str = "holdfast_tcx";
+/// XDP program that returns XDP_PASS: the baseline of benches and the far end of a lab's veth.
+pub const PROGRAM_PASS: &str = "holdfast_pass";
+
+/// Load-time constant: index of the interface in `LINKS` and `LINK_COUNTERS`.
+pub const CONST_LINK_SLOT: &str = "LINK_SLOT";
+
+/// `Array<Lease>`, one entry, written by the controller.
+pub const LEASE: &str = "LEASE";
+/// `Array<Settings>`, one entry, written by the controller.
+pub const SETTINGS: &str = "SETTINGS";
+/// `Array<LinkPolicy>`, by link slot, written by the controller.
+pub const LINKS: &str = "LINKS";
+/// `PerCpuArray<LinkCounters>`, by link slot, written by the data plane.
+pub const LINK_COUNTERS: &str = "LINK_COUNTERS";
+/// `HashMap<RouterKey, u32>`: the slot of a virtual router, written by the controller.
+pub const ROUTER_SLOTS: &str = "ROUTER_SLOTS";
+/// `Array<RouterPolicy>`, by router slot, written by the controller.
+pub const ROUTER_POLICIES: &str = "ROUTER_POLICIES";
+/// `Array<RouterState>`, by router slot, written by the data plane.
+pub const ROUTER_STATES: &str = "ROUTER_STATES";
+/// `Array<RouterVerdicts>`, by router slot, written by the data plane.
+pub const ROUTER_VERDICTS: &str = "ROUTER_VERDICTS";
+/// `Array<AdvertTemplate>`, by router slot, written by the controller.
+pub const ADVERT_TEMPLATES: &str = "ADVERT_TEMPLATES";
+/// `HashMap<SourceKey, u32>`: advert sources a restricted router listens to, written by the controller.
+pub const ADVERT_SOURCES: &str = "ADVERT_SOURCES";
+/// `HashMap<VipKey, u32>`: the slot of the router that a virtual address belongs to, written by the controller.
+pub const VIPS: &str = "VIPS";
+/// `Array<u64>`: bit set over hashed virtual addresses that spares transit frames the `VIPS` look-up.
+pub const VIP_FILTER: &str = "VIP_FILTER";
+/// `HashMap<[u8; 16], u32>`: addresses of this host (for `fence = "forwarding"`), written by the controller.
+pub const LOCAL_ADDRESSES: &str = "LOCAL_ADDRESSES";
+/// `PerCpuArray<u64>`, by `VerdictReason`, written by the data plane.
+pub const VERDICTS: &str = "VERDICTS";
+/// `RingBuf` of `AdvertEvent` records, written by the data plane.
+pub const EVENTS: &str = "EVENTS";

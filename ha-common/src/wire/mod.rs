@@ -1,0 +1,1 @@
+//! Wire formats: one decoder, generic over the buffer, for XDP, userspace and the fuzzers.

@@ -1,0 +1,134 @@
+//! What the engine wants done. Plain data; one interpreter in the daemon carries it out.
+
+use crate::config::{GroupId, RouterId};
+use crate::input::ChecksumForm;
+use crate::time::{Duration, Instant};
+use core::net::IpAddr;
+use serde::{Deserialize, Serialize};
+
+/// State of a virtual router (RFC 9568 section 6.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    #[default]
+    Initialize,
+    Backup,
+    Active,
+}
+
+/// Why a transition took place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The interface and a source address are there; the router starts (RFC 9568 section 6.4.1).
+    Startup,
+    /// As startup, for the address owner, which goes to Active at once.
+    OwnerStartup,
+    /// No advert for Active_Down_Interval.
+    AdvertTimeout,
+    /// The owner stepped down with priority 0 and Skew_Time has passed.
+    PriorityZero,
+    /// The timer ran out under a lower-priority owner that we preempt.
+    Preemption,
+    /// An advert of higher priority was heard while Active.
+    HigherPriority,
+    /// An advert of equal priority from a greater address was heard while Active.
+    TieBreak,
+    /// A losing advert arrived after our own had stopped leaving on time, so the sender may rightly own.
+    AdvertsOverdue,
+    /// The controller's lease ran out before it was extended.
+    LeaseLapsed,
+    /// The interface went down or disappeared.
+    InterfaceDown,
+    /// No source address for adverts is left on the interface.
+    SourceLost,
+    /// Another member of the group moved.
+    GroupMember,
+    /// The operator ordered a failover and a successor was heard.
+    FailoverCommand,
+    /// The daemon stops.
+    Shutdown,
+    /// The configuration removed or changed the router.
+    Reconfigured,
+}
+
+/// One change of state, complete enough to explain itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    pub router: RouterId,
+    pub at: Instant,
+    pub from: Role,
+    pub to: Role,
+    pub cause: Cause,
+    /// Age of the last advert that counted, if one was ever heard.
+    pub last_advert_age: Option<Duration>,
+    /// Sender and priority of the advert that decided, or of the last owner heard.
+    pub peer: Option<(IpAddr, u8)>,
+    /// Active_Down_Interval or other deadline in force.
+    pub deadline: Option<Duration>,
+    /// How late the engine was called for the timer that decided.
+    pub lateness: Duration,
+}
+
+/// What an operator should read although no state changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Notice {
+    /// The advert names another interval than ours (V-067).
+    IntervalDiffers { router: RouterId, peer: IpAddr, interval: Duration },
+    /// The advert lists other addresses than ours (V-068).
+    AddressesDiffer { router: RouterId, peer: IpAddr },
+    /// Another router also claims to own the addresses, with priority 255 (V-069).
+    OwnerConflict { router: RouterId, peer: IpAddr },
+    /// A peer runs at our own priority (V-070).
+    EqualPriority { router: RouterId, peer: IpAddr },
+    /// A member of the group timed out while another still hears the owner: held.
+    SegmentSplit { group: GroupId, silent: RouterId, hearing: RouterId },
+    /// A timer ran out in a stall of our own on a silent interface; judged again at `until`.
+    Deferred { router: RouterId, until: Instant },
+    /// A failover was ordered and no successor was heard: still Active.
+    FailoverUnanswered { router: RouterId },
+    /// Adding the addresses failed.
+    AddressFailure { router: RouterId, error: String },
+    /// Something else removed an address; it is put back.
+    AddressRestored { router: RouterId },
+}
+
+/// What the data plane is to know of a router's standing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyWrite {
+    pub role: Role,
+    /// Grant that makes an Active the owner; 0 while not Active. Never repeats, so a revocation is final.
+    pub epoch: u64,
+    /// Effective priority; 0 while releasing.
+    pub priority: u8,
+    /// Whether a Backup ignores lower priorities now (`preempt` with its delay over).
+    pub preempt: bool,
+    /// Form of our adverts, where there is a choice.
+    pub checksum: ChecksumForm,
+}
+
+/// What the engine wants done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Write the router's standing into the map. Precedes whatever relies on it.
+    WritePolicy { router: RouterId, policy: PolicyWrite },
+    /// Send an advert now and then every interval, drift-free (V-085), with the policy's priority.
+    StartAdverts { router: RouterId, interval: Duration },
+    /// Stop the schedule; nothing more is sent.
+    StopAdverts { router: RouterId },
+    /// Send one advert now without touching the schedule (V-106); priority 0 releases.
+    SendAdvert { router: RouterId, priority: u8 },
+    /// Put the addresses on the interface; the outcome returns as an input.
+    AddAddresses { router: RouterId },
+    /// Take the addresses away.
+    RemoveAddresses { router: RouterId },
+    /// Gratuitous ARP or unsolicited NA for every address.
+    Announce { router: RouterId },
+    /// Write to the journal.
+    Record(Transition),
+    /// Tell the operator.
+    Notify(Notice),
+    /// A graceful stop is complete.
+    Stopped,
+}

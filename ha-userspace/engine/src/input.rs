@@ -1,0 +1,65 @@
+//! What happens to the engine.
+
+use crate::config::{EngineConfig, GroupId, InterfaceId, RouterId};
+use crate::time::{Duration, Instant};
+use core::net::IpAddr;
+use serde::{Deserialize, Serialize};
+
+/// Checksum form of a received advert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChecksumForm {
+    /// VRRPv3 over IPv4, message only (RFC 9568 section 5.2.8).
+    Rfc9568,
+    /// VRRPv3 over IPv4 with pseudo-header (RFC 5798).
+    Rfc5798,
+}
+
+/// A valid advert of another router, as the data plane reported it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advert {
+    /// When it arrived, stamped in the data plane.
+    pub at: Instant,
+    pub source: IpAddr,
+    pub priority: u8,
+    /// Max Advertise Interval it carries.
+    pub interval: Duration,
+    /// `None` where only one form exists (VRRPv2, IPv6).
+    pub checksum: Option<ChecksumForm>,
+    /// The data plane has already answered it with our advert.
+    pub answered: bool,
+    /// It lists other addresses than ours (V-068).
+    pub addresses_differ: bool,
+    /// Grant in force in the data plane when it was judged; 0 if none.
+    pub epoch: u64,
+    /// The data plane revoked that grant because of this advert.
+    pub revoked: bool,
+}
+
+/// Everything that can happen to the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// The configuration, at start and at each reload. Routers that stay keep their state.
+    Configured(EngineConfig),
+    /// Carrier and administrative state of an interface.
+    Interface { interface: InterfaceId, up: bool },
+    /// Our source address for a router's adverts: primary IPv4 or link-local IPv6 (V-010, V-011).
+    Source { router: RouterId, address: Option<IpAddr> },
+    /// A valid advert that changed something.
+    Advert { router: RouterId, advert: Advert },
+    /// The last advert that the data plane absorbed for a Backup; read from the map before timers are judged.
+    Heard { router: RouterId, at: Instant },
+    /// The controller overslept its lease: whatever was owned has lapsed at `at`.
+    LeaseLapsed { at: Instant },
+    /// The controller did not run from `began` to `ended`. On the `silent` interfaces the data plane heard nothing
+    /// at all in that time, so silence there may be our own.
+    Stalled { began: Instant, ended: Instant, silent: Vec<InterfaceId> },
+    /// Outcome of [`crate::Action::AddAddresses`].
+    AddressesAdded { router: RouterId, outcome: Result<(), String> },
+    /// Somebody else removed an address of a router while it stood; it is to be put back.
+    AddressLost { router: RouterId },
+    /// Operator's order: release the group, or everything, to a Backup.
+    Failover { group: Option<GroupId> },
+    /// Graceful stop.
+    Shutdown,
+}

@@ -1,0 +1,19 @@
+//! Every decision Holdfast takes, and nothing else.
+//!
+//! The engine is sans-IO: [`Engine::handle_input`], [`Engine::handle_timeout`], [`Engine::next_deadline`],
+//! [`Engine::poll_action`]. Time is an integer handed in; an effect's outcome comes back as another input. The daemon,
+//! the simulator and the replayer run this same code. It never reads a clock, draws randomness, blocks or allocates
+//! threads.
+#![forbid(unsafe_code)]
+
+pub mod action;
+pub mod config;
+pub mod input;
+pub mod time;
+
+pub use action::{Action, Cause, Notice, PolicyWrite, Role, Transition};
+pub use config::{
+    ChecksumPolicy, EngineConfig, Family, GroupId, InterfaceId, RouterConfig, RouterId, Version,
+};
+pub use input::{Advert, ChecksumForm, Input};
+pub use time::{Duration, Instant};

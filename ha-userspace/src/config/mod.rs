@@ -1,0 +1,3 @@
+//! Configuration in two stages: raw (as written) and validated (as run on).
+
+pub mod validated;

@@ -1,0 +1,5 @@
+//! The Holdfast daemon and command line, as a library so that tests can reach its rooms.
+//!
+//! Data flows one way: `datapath` (maps and ring) -> engine -> `effects`; `runtime` drives, `control` and `cli` show.
+
+pub mod config;
