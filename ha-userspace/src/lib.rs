@@ -2,4 +2,5 @@
 //!
 //! Data flows one way: `datapath` (maps and ring) -> engine -> `effects`; `runtime` drives, `control` and `cli` show.
 
+pub mod bpf_object;
 pub mod config;
