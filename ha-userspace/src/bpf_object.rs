@@ -1,4 +1,4 @@
-//! The compiled data plane, as `build.rs` left it, aligned for the ELF parser.
+//! The BPF object, embedded in the binary: the appliance needs no toolchain and no second file.
 
-/// The BPF object: every program, map and load-time constant named in `ha_common::maps::names`.
+/// ELF object with both programs and the maps, aligned as aya needs it.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HOLDFAST_BPF_OBJECT"));

@@ -40,3 +40,22 @@ pub const LOCAL_ADDRESSES: &str = "LOCAL_ADDRESSES";
 pub const VERDICTS: &str = "VERDICTS";
 /// `RingBuf` of `AdvertEvent` records, written by the data plane.
 pub const EVENTS: &str = "EVENTS";
+
+/// Every map, in the order of this file: all are pinned and shared by the program instances.
+pub const ALL_MAPS: &[&str] = &[
+    LEASE,
+    SETTINGS,
+    LINKS,
+    LINK_COUNTERS,
+    ROUTER_SLOTS,
+    ROUTER_POLICIES,
+    ROUTER_STATES,
+    ROUTER_VERDICTS,
+    ADVERT_TEMPLATES,
+    ADVERT_SOURCES,
+    VIPS,
+    VIP_FILTER,
+    LOCAL_ADDRESSES,
+    VERDICTS,
+    EVENTS,
+];
