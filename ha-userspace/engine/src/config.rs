@@ -67,6 +67,16 @@ pub struct RouterConfig {
     pub group: Option<GroupId>,
 }
 
+impl RouterConfig {
+    /// Whether `other` describes the same router on the wire, so that a reload may keep its state.
+    pub fn is_same_router(&self, other: &RouterConfig) -> bool {
+        self.id == other.id
+            && self.interface == other.interface
+            && self.version == other.version
+            && self.family == other.family
+    }
+}
+
 /// Everything the engine runs on; a reload hands in the next one whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineConfig {

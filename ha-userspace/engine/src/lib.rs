@@ -8,12 +8,19 @@
 
 pub mod action;
 pub mod config;
+mod engine;
+mod groups;
 pub mod input;
+mod reload;
 pub mod time;
+mod view;
+mod vrrp;
 
 pub use action::{Action, Cause, Notice, PolicyWrite, Role, Transition};
 pub use config::{
     ChecksumPolicy, EngineConfig, Family, GroupId, InterfaceId, RouterConfig, RouterId, Version,
 };
+pub use engine::Engine;
 pub use input::{Advert, ChecksumForm, Input};
 pub use time::{Duration, Instant};
+pub use view::RouterView;

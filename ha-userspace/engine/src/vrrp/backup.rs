@@ -1,0 +1,265 @@
+//! The Backup: Active_Down_Timer, release by the owner, preemption and its delay (RFC 9568 section 6.4.2).
+
+use super::election::{self, Standing};
+use super::instance::{Consequence, Router, Sender, State};
+use super::transitions::Reason;
+use crate::action::{Action, Cause, Notice};
+use crate::engine::Outbox;
+use crate::input::Advert;
+use crate::time::{Duration, Instant};
+use core::net::IpAddr;
+
+/// Where a Backup stands towards a lower-priority owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Preemption {
+    /// None is heard.
+    Idle,
+    /// One is heard and left alone for `preempt_delay`.
+    Waiting { began: Instant },
+    /// The delay is over: its adverts no longer count.
+    Ready,
+}
+
+/// An Active_Down_Timer that has run out while the group holds the router.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Silence {
+    pub(crate) reason: Reason,
+    /// The operator has been told that the group is split.
+    pub(crate) reported: bool,
+}
+
+/// What a Backup keeps.
+#[derive(Clone, Debug)]
+pub(crate) struct Backup {
+    /// No advert counts as older than this: when the state was entered.
+    floor: Instant,
+    /// Active_Down_Timer: `span` after `base`.
+    base: Instant,
+    pub(crate) span: Duration,
+    /// The timer has run out.
+    pub(crate) silence: Option<Silence>,
+    /// When the owner stepped down, until something else is heard.
+    released_at: Option<Instant>,
+    /// The timer was put off because of our own stall; once until an advert is heard.
+    deferred: bool,
+    pub(super) preemption: Preemption,
+    /// Lower-priority owner last heard.
+    pub(super) lower: Option<(Sender, Instant)>,
+}
+
+impl Backup {
+    pub(super) fn watching(floor: Instant, base: Instant, span: Duration) -> Self {
+        Backup {
+            floor,
+            base,
+            span,
+            silence: None,
+            released_at: None,
+            deferred: false,
+            preemption: Preemption::Idle,
+            lower: None,
+        }
+    }
+
+    pub(super) fn down_deadline(&self) -> Option<Instant> {
+        self.silence.is_none().then_some(self.base + self.span)
+    }
+
+    pub(super) fn deadline(&self, preempt_delay: Duration) -> Option<Instant> {
+        let delay = match self.preemption {
+            Preemption::Waiting { began } => Some(began + preempt_delay),
+            Preemption::Idle | Preemption::Ready => None,
+        };
+        self.down_deadline().into_iter().chain(delay).min()
+    }
+
+    fn arm(&mut self, at: Instant, span: Duration) {
+        self.base = at.max(self.floor);
+        self.span = span;
+        self.silence = None;
+        self.deferred = false;
+    }
+}
+
+impl Router {
+    pub(super) fn backup_hears(&mut self, now: Instant, advert: &Advert, out: &mut Outbox) -> Consequence {
+        let standing = election::standing(self.config.priority, self.wants_preemption(), advert.priority);
+        match standing {
+            Standing::Released => return self.owner_released(advert),
+            Standing::Deferred => self.accept(advert, Preemption::Idle),
+            Standing::Lower => self.hear_lower(now, advert),
+        }
+        self.sync_policy(out);
+        Consequence::None
+    }
+
+    /// The owner speaks: adopt its interval and restart the timer (V-079).
+    fn accept(&mut self, advert: &Advert, preemption: Preemption) {
+        let State::Backup(backup) = &self.state else { return };
+        if backup.released_at.is_some_and(|released| advert.at < released) {
+            return;
+        }
+        self.adopt(advert);
+        let at = self.hearing.last_at.unwrap_or(advert.at);
+        let span = self.active_down();
+        let own_priority = self.config.priority;
+        let State::Backup(backup) = &mut self.state else { return };
+        backup.arm(at, span);
+        backup.released_at = None;
+        backup.preemption = preemption;
+        let sender = Sender { source: advert.source, priority: advert.priority };
+        backup.lower = (advert.priority < own_priority).then_some((sender, at));
+    }
+
+    /// A lower-priority owner while preempting: ignored (V-082, V-098), except for the length of the delay.
+    fn hear_lower(&mut self, now: Instant, advert: &Advert) {
+        let delayed = self.delays_preemption();
+        let State::Backup(backup) = &mut self.state else { return };
+        match backup.preemption {
+            Preemption::Waiting { began } => self.accept(advert, Preemption::Waiting { began }),
+            Preemption::Idle if delayed => self.accept(advert, Preemption::Waiting { began: now }),
+            Preemption::Idle | Preemption::Ready => {
+                let sender = Sender { source: advert.source, priority: advert.priority };
+                backup.lower = Some((sender, advert.at));
+            }
+        }
+    }
+
+    fn delays_preemption(&self) -> bool {
+        self.config.preempt_delay > Duration::ZERO && self.config.priority != election::OWNER
+    }
+
+    /// Starts or ends the delay when something other than an advert changed what we want.
+    pub(super) fn consider_preemption(&mut self, now: Instant) {
+        let lower = self.hearing.owner.is_some_and(|owner| {
+            owner.priority != election::RELEASED && owner.priority < self.config.priority
+        });
+        let waits = self.wants_preemption() && self.delays_preemption() && lower;
+        let State::Backup(backup) = &mut self.state else { return };
+        backup.preemption = match backup.preemption {
+            Preemption::Idle if waits => Preemption::Waiting { began: now },
+            kept @ (Preemption::Waiting { .. } | Preemption::Ready) if waits => kept,
+            Preemption::Idle | Preemption::Waiting { .. } | Preemption::Ready => Preemption::Idle,
+        };
+        if lower && backup.lower.is_none() {
+            backup.lower = self.hearing.owner.zip(self.hearing.last_at);
+        }
+    }
+
+    /// Priority 0: Skew_Time is left, of the interval already learned (V-083, V-084). A repetition extends nothing.
+    fn owner_released(&mut self, advert: &Advert) -> Consequence {
+        let superseded = self.hearing.last_at.is_some_and(|last| advert.at < last);
+        let State::Backup(backup) = &self.state else { return Consequence::None };
+        if superseded || backup.released_at.is_some() {
+            return Consequence::None;
+        }
+        self.note(advert);
+        self.await_succession(advert.at);
+        Consequence::PeerReleased { source: advert.source, at: advert.at }
+    }
+
+    fn await_succession(&mut self, at: Instant) {
+        self.suspended = false;
+        let span = self.skew();
+        let State::Backup(backup) = &mut self.state else { return };
+        backup.released_at = Some(at);
+        backup.preemption = Preemption::Idle;
+        backup.lower = None;
+        if backup.silence.is_none() {
+            backup.arm(at, span);
+        }
+    }
+
+    /// The sender that owns this router too has released another of the group at `at`.
+    pub(crate) fn owner_released_elsewhere(&mut self, source: IpAddr, at: Instant, out: &mut Outbox) {
+        let owns = self.hearing.owner.is_some_and(|owner| owner.source == source && owner.priority != 0);
+        let newer = self.hearing.last_at.is_some_and(|last| last > at);
+        if let State::Backup(backup) = &self.state
+            && owns
+            && !newer
+            && backup.released_at.is_none()
+        {
+            self.await_succession(at);
+            self.sync_policy(out);
+        }
+    }
+
+    /// The data plane absorbed an advert of the owner at `at`.
+    pub(crate) fn absorbed(&mut self, now: Instant, at: Instant, out: &mut Outbox) {
+        let at = at.min(now);
+        let span = self.active_down();
+        let own_priority = self.config.priority;
+        let State::Backup(backup) = &mut self.state else { return };
+        let stale = backup.released_at.is_some_and(|released| at <= released);
+        if stale || self.hearing.last_at.is_some_and(|last| at <= last) {
+            return;
+        }
+        self.hearing.last_at = Some(at);
+        let released = backup.released_at.take().is_some();
+        if released || at + span > backup.base + backup.span {
+            backup.arm(at, span);
+        }
+        if let Some(owner) = self.hearing.owner
+            && owner.priority < own_priority
+        {
+            backup.lower = Some((owner, at));
+        }
+        self.sync_policy(out);
+    }
+
+    /// Our own stall ended at `ended` on an interface where nothing at all was heard: what ran out in it is judged
+    /// again one Active_Down_Interval later, once.
+    pub(crate) fn stalled(&mut self, ended: Instant, out: &mut Outbox) {
+        let span = self.active_down();
+        let router = self.config.id;
+        let State::Backup(backup) = &mut self.state else { return };
+        let ran_out = backup.down_deadline().is_some_and(|deadline| deadline <= ended);
+        if !ran_out || backup.deferred || backup.released_at.is_some() {
+            return;
+        }
+        backup.arm(ended, span);
+        backup.deferred = true;
+        out.push(Action::Notify(Notice::Deferred { router, until: backup.base + span }));
+    }
+
+    /// Runs the timers of a Backup that are due.
+    pub(super) fn backup_timeout(&mut self, now: Instant, out: &mut Outbox) -> Consequence {
+        let delay = self.config.preempt_delay;
+        let State::Backup(backup) = &mut self.state else { return Consequence::None };
+        if let Preemption::Waiting { began } = backup.preemption
+            && began + delay <= now
+        {
+            backup.preemption = Preemption::Ready;
+        }
+        let Some(due) = backup.down_deadline().filter(|deadline| *deadline <= now) else {
+            self.sync_policy(out);
+            return Consequence::None;
+        };
+        let reason = self.reason_of_expiry(due);
+        self.suspended = false;
+        let State::Backup(backup) = &mut self.state else { return Consequence::None };
+        backup.silence = Some(Silence { reason, reported: false });
+        backup.deferred = false;
+        Consequence::Silent
+    }
+
+    /// A lower-priority owner counts as displaced, not as lost, if it was heard within the interval that ran out.
+    fn reason_of_expiry(&self, due: Instant) -> Reason {
+        let timer = Some(due);
+        let State::Backup(backup) = &self.state else { return Reason::plain(Cause::AdvertTimeout) };
+        if backup.released_at.is_some() {
+            return Reason { cause: Cause::PriorityZero, decided_by: None, timer };
+        }
+        match backup.lower.filter(|(_, at)| self.preempts() && *at + backup.span >= due) {
+            Some((sender, _)) => Reason { cause: Cause::Preemption, decided_by: Some(sender), timer },
+            None => Reason { cause: Cause::AdvertTimeout, decided_by: None, timer },
+        }
+    }
+
+    /// A changed priority or interval moves the end of the running timer, not its beginning.
+    pub(super) fn rederive_timer(&mut self) {
+        let (skew, down) = (self.skew(), self.active_down());
+        let State::Backup(backup) = &mut self.state else { return };
+        backup.span = if backup.released_at.is_some() { skew } else { down };
+    }
+}

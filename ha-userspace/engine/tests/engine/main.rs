@@ -1,0 +1,4 @@
+//! Tests of the whole engine through its public face, one module per subject. Names cite conformance numbers.
+
+mod election;
+mod support;
