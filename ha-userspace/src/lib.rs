@@ -3,3 +3,5 @@
 //! Data flows one way: `datapath` (maps and ring) -> engine -> `effects`; `runtime` drives, `control` and `cli` show.
 
 pub mod config;
+pub mod effects;
+pub mod runtime;
