@@ -4,3 +4,5 @@
 
 pub mod bpf_object;
 pub mod config;
+pub mod effects;
+pub mod runtime;
