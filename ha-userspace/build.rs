@@ -48,7 +48,9 @@ fn main() -> Result<()> {
     let object = match (env::var(TOOLCHAIN_VARIABLE).ok().as_deref(), system_toolchain()) {
         (None | Some("system"), Some(linker)) => build_with_system(root, &out_dir, &linker)?,
         (None | Some("nightly"), _) => build_with_nightly(root, &out_dir)?,
-        (Some("system"), None) => bail!("{SYSTEM_RUSTC} has no core for {TARGET}, or no {LINKER}: {SETUP_HINT}"),
+        (Some("system"), None) => {
+            bail!("{SYSTEM_RUSTC} has no core for {TARGET}, or no {LINKER}: {SETUP_HINT}")
+        }
         (Some(other), _) => bail!("{TOOLCHAIN_VARIABLE}={other}: expected `system` or `nightly`"),
     };
     println!("cargo:rustc-env=HOLDFAST_BPF_OBJECT={}", object.display());
