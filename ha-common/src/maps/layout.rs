@@ -24,7 +24,7 @@ assert_layout! {
     values::LinkPolicy: size 24, align 4;
     values::LinkCounters: size 32, align 8;
     values::RouterPolicy: size 88, align 8;
-    values::RouterState: size 112, align 8;
+    values::RouterState: size 120, align 8;
     values::AdvertTemplate: size 1528, align 4;
     AdvertEvent: size 56, align 8;
 }

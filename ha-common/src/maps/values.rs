@@ -165,6 +165,9 @@ pub struct RouterState {
     pub heard_priority: u8,
     /// One of [`checksum_form`].
     pub heard_checksum: u8,
+    /// `event_flag` bits of the last valid advert's content.
+    pub heard_flags: u16,
+    pub reserved: [u8; 6],
     /// Grant that a rightful winner's advert ended; ownership is gone while it equals `RouterPolicy::epoch`.
     pub revoked_epoch: u64,
     pub revoked_at_ns: u64,

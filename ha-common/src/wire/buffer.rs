@@ -1,0 +1,62 @@
+//! Bounds-checked reads at any offset: slices here, packet memory in the data plane.
+
+/// Bytes that may end anywhere. Every read says `None` past the end.
+pub trait Buffer: Copy {
+    /// Readable bytes; in the data plane the linear part of the frame.
+    fn len(&self) -> usize;
+    fn u8(&self, offset: usize) -> Option<u8>;
+    /// Big-endian, as most fields are.
+    fn be16(&self, offset: usize) -> Option<u16>;
+    /// Big-endian, as most fields are.
+    fn be32(&self, offset: usize) -> Option<u32>;
+    /// As it lies in memory: for checksums, address sums and copies.
+    fn ne32(&self, offset: usize) -> Option<u32>;
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn array<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
+    bytes.get(offset..offset.checked_add(N)?)?.try_into().ok()
+}
+
+impl Buffer for &[u8] {
+    fn len(&self) -> usize {
+        <[u8]>::len(self)
+    }
+
+    fn u8(&self, offset: usize) -> Option<u8> {
+        self.get(offset).copied()
+    }
+
+    fn be16(&self, offset: usize) -> Option<u16> {
+        array(self, offset).map(u16::from_be_bytes)
+    }
+
+    fn be32(&self, offset: usize) -> Option<u32> {
+        array(self, offset).map(u32::from_be_bytes)
+    }
+
+    fn ne32(&self, offset: usize) -> Option<u32> {
+        array(self, offset).map(u32::from_ne_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Buffer;
+
+    #[test]
+    fn reads_stop_at_the_end() {
+        let bytes: &[u8] = &[1, 2, 3, 4, 5];
+        assert_eq!(bytes.u8(4), Some(5));
+        assert_eq!(bytes.u8(5), None);
+        assert_eq!(bytes.be16(3), Some(0x0405));
+        assert_eq!(bytes.be16(4), None);
+        assert_eq!(bytes.be32(1), Some(0x0203_0405));
+        assert_eq!(bytes.be32(2), None);
+        assert_eq!(bytes.ne32(1), Some(u32::from_ne_bytes([2, 3, 4, 5])));
+        assert_eq!(bytes.be32(usize::MAX), None);
+    }
+}
