@@ -32,6 +32,16 @@ pub struct Node {
     pub bpf_dir: PathBuf,
 }
 
+/// Name of the control socket inside `node.run_dir`.
+pub const CONTROL_SOCKET: &str = "control.sock";
+
+impl Node {
+    /// Where the daemon listens for the command line.
+    pub fn control_socket(&self) -> PathBuf {
+        self.run_dir.join(CONTROL_SOCKET)
+    }
+}
+
 /// `[ha]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ha {
