@@ -1,1 +1,32 @@
-//! Lab.
+//! The lab: namespaces, wires, traffic and the programs under test, for scenarios, interop, the demo and benches.
+//!
+//! Everything is plain Linux: the `ip` tool, a few system calls and the real packages. What the lab makes carries the
+//! creator's pid in its name and disappears when the value is dropped, on a panic, on Ctrl-C and SIGTERM, and at the
+//! latest when the next lab starts. Nothing here depends on the daemon's code: the lab judges it from outside.
+
+pub mod adverts;
+pub mod clock;
+pub mod daemon;
+pub mod fabric;
+pub mod forge;
+pub mod frr;
+pub mod gateway_pair;
+pub mod keepalived;
+pub mod netns;
+pub mod owners;
+pub mod packet_socket;
+pub mod poll;
+pub mod process;
+pub mod topology;
+pub mod traffic;
+
+mod cleanup;
+mod ip_tool;
+mod link_ioctl;
+mod stamped;
+mod workdir;
+mod xdp_port;
+
+pub use clock::Moment;
+pub use netns::Namespace;
+pub use poll::eventually;
