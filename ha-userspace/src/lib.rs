@@ -4,5 +4,6 @@
 
 pub mod bpf_object;
 pub mod config;
+pub mod datapath;
 pub mod effects;
 pub mod runtime;

@@ -1,0 +1,156 @@
+//! The virtual routers as the controller holds them: configuration, map entry and what was last written for each.
+
+use super::plan;
+use crate::config::validated::VirtualRouter;
+use crate::datapath::maps::address_from_bytes;
+use crate::datapath::ring_reader::{heard_form, interval_span};
+use crate::datapath::{RouterSpec, XdpAttachMode};
+use crate::effects::adverts::AdvertFrames;
+use crate::effects::announcements::AnnouncementFrame;
+use crate::effects::frames::{AdvertContent, FrameError, MacAddress, announcement};
+use ha_common::maps::values::RouterState;
+use holdfast_engine::{Advert, ChecksumForm, Instant, InterfaceId, PolicyWrite, Role, RouterId, Version};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// A virtual router at run time.
+#[derive(Clone, Debug)]
+pub struct Router {
+    pub config: VirtualRouter,
+    pub spec: RouterSpec,
+    pub interface: InterfaceId,
+    /// Interface adverts and announcements leave from; 0 while it does not exist.
+    pub ifindex: u32,
+    pub mac: MacAddress,
+    pub up: bool,
+    /// As last written to the policy map.
+    pub standing: PolicyWrite,
+    pub granted_at: Instant,
+    pub xdp_mode: Option<XdpAttachMode>,
+}
+
+/// Standing of a router that has not started.
+pub const INITIAL_STANDING: PolicyWrite =
+    PolicyWrite { role: Role::Initialize, epoch: 0, priority: 0, preempt: false, checksum: ChecksumForm::Rfc9568 };
+
+impl Router {
+    pub fn id(&self) -> RouterId {
+        RouterId(self.spec.slot)
+    }
+
+    pub fn is_unicast(&self) -> bool {
+        !self.config.unicast_peers.is_empty()
+    }
+
+    /// What its adverts say; `None` while it has no source address.
+    fn content(&self) -> Option<AdvertContent> {
+        Some(AdvertContent {
+            version: self.config.version,
+            vrid: self.config.vrid,
+            addresses: self.addresses().collect(),
+            interval: plan::span(self.config.advertisement_interval),
+            source: self.spec.source?,
+            checksum: self.standing.checksum,
+        })
+    }
+
+    /// Source MAC of what it sends (V-012, V-013, V-017).
+    pub fn source_mac(&self) -> MacAddress {
+        match self.config.virtual_mac {
+            true => MacAddress::of_virtual_router(self.config.family, self.config.vrid),
+            false => self.mac,
+        }
+    }
+
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.config.addresses.iter().map(|vip| vip.address)
+    }
+
+    /// Priority of its scheduled adverts: the standing's, unless it is releasing.
+    fn advert_priority(&self) -> u8 {
+        if self.standing.priority == 0 { self.config.priority.0 } else { self.standing.priority }
+    }
+
+    /// Its adverts, ready to send; `None` while it has no source address.
+    pub fn advert_frames(&self) -> Option<Result<AdvertFrames, FrameError>> {
+        let content = self.content()?;
+        Some(AdvertFrames::build(
+            &content,
+            self.advert_priority(),
+            self.ifindex,
+            self.source_mac(),
+            &self.config.unicast_peers,
+        ))
+    }
+
+    /// The frame XDP answers losing adverts with. Unicast routers and VRRPv2 (V-058) have none.
+    pub fn answer_template(&self) -> Option<Vec<u8>> {
+        if self.is_unicast() || self.config.version == Version::V2 {
+            return None;
+        }
+        self.content()?.multicast_frame(self.advert_priority(), self.source_mac()).ok()
+    }
+
+    /// Gratuitous ARP or unsolicited NA for every address (V-117, V-118).
+    pub fn announcements(&self) -> Vec<AnnouncementFrame> {
+        let mac = self.source_mac();
+        self.addresses().map(|address| AnnouncementFrame { ifindex: self.ifindex, frame: announcement(mac, address) }).collect()
+    }
+
+    /// The last advert the data plane noted, as an input would have brought it; `None` if it heard none.
+    pub fn last_heard(&self, state: &RouterState) -> Option<Advert> {
+        let source = address_from_bytes(state.heard_source);
+        if source.is_unspecified() {
+            return None;
+        }
+        let version = if self.config.version == Version::V2 { 2 } else { 3 };
+        let revoked = state.revoked_epoch != 0 && state.revoked_epoch == self.standing.epoch;
+        Some(Advert {
+            at: Instant::from_nanos(state.last_advert_ns),
+            source,
+            priority: state.heard_priority,
+            interval: interval_span(version, state.heard_interval),
+            checksum: heard_form(state.heard_checksum),
+            answered: true,
+            addresses_differ: false,
+            epoch: if revoked { state.revoked_epoch } else { 0 },
+            revoked,
+        })
+    }
+}
+
+/// All of them, by slot.
+#[derive(Debug, Default)]
+pub struct Routers {
+    by_id: BTreeMap<RouterId, Router>,
+}
+
+impl Routers {
+    pub fn get(&self, id: RouterId) -> Option<&Router> {
+        self.by_id.get(&id)
+    }
+
+    pub fn get_mut(&mut self, id: RouterId) -> Option<&mut Router> {
+        self.by_id.get_mut(&id)
+    }
+
+    pub fn insert(&mut self, router: Router) {
+        self.by_id.insert(router.id(), router);
+    }
+
+    pub fn remove(&mut self, id: RouterId) -> Option<Router> {
+        self.by_id.remove(&id)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Router> {
+        self.by_id.values()
+    }
+
+    pub fn ids(&self) -> Vec<RouterId> {
+        self.by_id.keys().copied().collect()
+    }
+
+    pub fn named(&self, name: &str) -> Option<&Router> {
+        self.iter().find(|router| router.config.name == name)
+    }
+}

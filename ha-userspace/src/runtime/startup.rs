@@ -1,0 +1,141 @@
+//! Builds the daemon from its parts, in an order in which nothing stands that nobody answers for, and takes it down.
+//!
+//! Start: locks, then what a dead daemon left (addresses first, programs last), then the data plane, then the threads.
+//! Stop: addresses, then programs. A failure on the way undoes what was done before it.
+
+use super::controller::{Controller, Parts};
+use super::instance::Instance;
+use super::mailbox::{Inbox, Mailbox, mailbox};
+use super::realtime::{self, RealtimePriority};
+use super::requests::Command;
+use super::server;
+use crate::config::Loaded;
+use crate::config::validated::Config;
+use crate::control::systemd;
+use crate::datapath::Datapath;
+use crate::effects::adverts::{AdvertOptions, AdvertSender};
+use crate::effects::clean_up::{self, CleanUpReport};
+use crate::effects::executor::{Effects, EffectsOptions};
+use crate::journal::{EventFeed, Journal, Occurrence};
+use anyhow::{Context, Result, anyhow};
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::thread::JoinHandle;
+
+const CONTROLLER_THREAD: &str = "hf-control";
+const JOURNAL_THREAD: &str = "hf-journal";
+
+/// Runs the daemon until it is told to stop. Fails if it cannot start or cannot go on.
+pub fn run(loaded: Loaded, config_path: &Path) -> Result<()> {
+    let config = loaded.config;
+    let instance = Instance::claim(&config.node)?;
+    if let Err(error) = realtime::lock_memory() {
+        tracing::warn!("{}", realtime::lock_memory_warning(&error));
+    }
+    let (mailbox, inbox) = mailbox().context("creating the controller's queue")?;
+    let parts = build_parts(&config, config_path, instance, &mailbox)?;
+    let feed = parts.feed.clone();
+    let thread = start_controller(Controller::new(parts), inbox)?;
+    let served = server::serve(&config, &mailbox, feed, &thread);
+    let ended = thread.join().map_err(|_| anyhow!("the controller panicked; its lease lapses and its programs go on fencing until the next start"))?;
+    systemd::stopping();
+    served.and(ended)
+}
+
+/// Removes what a dead daemon left: addresses first, programs and pins last. Refuses while one runs.
+pub fn unload(config: &Config) -> Result<()> {
+    let instance = Instance::claim(&config.node)?;
+    let report = clean_up::clean_up_blocking(&config.node.state_dir).context("removing left addresses")?;
+    report_left_behind(&report);
+    let pins = instance.pins.clear().context("removing pinned programs and maps")?;
+    Datapath::detach_left_filters();
+    println!(
+        "removed {} addresses, {} macvlans, {pins} pins",
+        report.addresses.len(),
+        report.macvlans.len(),
+    );
+    instance.pins.remove().map_err(Into::into)
+}
+
+/// Starts every part but the controller itself.
+fn build_parts(config: &Config, config_path: &Path, instance: Instance, mailbox: &Mailbox<Command>) -> Result<Parts> {
+    let (outcomes, links) = (mailbox.clone(), mailbox.clone());
+    let effects = Effects::spawn(EffectsOptions {
+        priority: RealtimePriority::EFFECTS,
+        state_dir: config.node.state_dir.clone(),
+        outcomes: Box::new(move |outcome| {
+            outcomes.send(Command::Effect(outcome));
+        }),
+        links: Box::new(move |event| {
+            links.send(Command::Link(event));
+        }),
+    })?;
+    report_left_behind(effects.left_behind());
+    let Instance { run_lock, pins } = instance;
+    let left = pins.clear()?;
+    Datapath::detach_left_filters();
+    if left > 0 {
+        tracing::warn!("removed {left} pins that an earlier daemon left");
+    }
+    let adverts = AdvertSender::spawn(AdvertOptions::default()).context("starting the advert thread; it needs CAP_NET_RAW")?;
+    if let Some(warning) = adverts.scheduling().warning() {
+        tracing::warn!("{warning}");
+    }
+    let (journal, feed) = start_journal(&config.node.state_dir)?;
+    let (datapath, ring) = Datapath::load(pins)?;
+    Ok(Parts {
+        config: config.clone(),
+        config_path: config_path.into(),
+        datapath,
+        ring,
+        adverts,
+        effects,
+        journal,
+        feed,
+        own_mailbox: mailbox.clone(),
+        run_lock,
+    })
+}
+
+fn start_journal(state_dir: &Path) -> Result<(Sender<Occurrence>, EventFeed)> {
+    let (sender, occurrences) = channel();
+    let journal = Journal::open(state_dir);
+    let feed = journal.feed();
+    std::thread::Builder::new().name(JOURNAL_THREAD.into()).spawn(move || journal.run(&occurrences))?;
+    Ok((sender, feed))
+}
+
+/// Starts the controller's thread and waits until it has taken up the configuration or refused.
+fn start_controller(mut controller: Controller, inbox: Inbox<Command>) -> Result<JoinHandle<Result<()>>> {
+    let (report, reported) = sync_channel(1);
+    let thread = std::thread::Builder::new().name(CONTROLLER_THREAD.into()).spawn(move || {
+        let _ = nix::sys::signal::SigSet::all().thread_block();
+        let _ = realtime::enter_realtime(RealtimePriority::CONTROLLER);
+        let prepared = controller.prepare(&inbox);
+        let ready = prepared.is_ok();
+        let _ = report.send(prepared);
+        let ended = if ready { controller.run(&inbox).map_err(Into::into) } else { Ok(()) };
+        if let Err(error) = &ended {
+            tracing::error!("the data plane failed: {error:#}; leaving every role");
+        }
+        controller.take_down(&inbox).and(ended)
+    })?;
+    match reported.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(error)) => {
+            let _ = thread.join();
+            Err(error.into())
+        }
+        Err(_) => Err(anyhow!("the controller ended while starting")),
+    }
+}
+
+fn report_left_behind(report: &CleanUpReport) {
+    if !report.is_empty() {
+        tracing::warn!(
+            addresses = ?report.addresses,
+            macvlans = ?report.macvlans,
+            "removed what an earlier daemon left on the interfaces"
+        );
+    }
+}
