@@ -4,9 +4,20 @@
 //! thread (`executor`) speaks netlink. Handles only push into queues, so the controller never blocks here. Nothing in
 //! this room decides anything.
 
+mod addresses;
 pub mod advert_statistics;
 pub mod adverts;
 pub mod announcements;
+pub mod clean_up;
+pub mod executor;
 pub mod frames;
+pub mod interfaces;
+pub mod link_monitor;
+pub mod macvlan;
+mod memberships;
+pub mod netlink;
 pub mod packet_socket;
+pub mod record;
+mod router_effects;
 pub mod schedule;
+mod sysctl;

@@ -1,0 +1,209 @@
+//! Watches interfaces and addresses: a first dump, then the kernel's events, turned into [`LinkEvent`]s.
+//!
+//! Lives on the effects thread. What tells nothing new is left out. When the kernel's queue overruns, everything is
+//! dumped again and the difference is told, so the picture is right again however much was lost.
+
+use super::frames::MacAddress;
+use super::interfaces::{InterfaceAddress, Interfaces, LinkEvent, LinkState};
+use super::netlink::{Netlink, NetlinkError};
+use futures_util::StreamExt;
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage};
+use rtnetlink::packet_route::link::{
+    InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::sys::AsyncSocket;
+use rtnetlink::{MulticastGroup, new_multicast_connection};
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+const GROUPS: [MulticastGroup; 3] =
+    [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+const RECEIVE_BUFFER: usize = 4 << 20;
+/// Between attempts at a dump that failed.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where events go.
+pub type LinkSink = Box<dyn Fn(LinkEvent) + Send>;
+
+/// The monitor: what it knows is shared with the executor on the same thread.
+pub(super) struct LinkMonitor {
+    netlink: Netlink,
+    known: Rc<RefCell<Interfaces>>,
+    sink: LinkSink,
+    events: Events,
+}
+
+type Events = futures_util::stream::BoxStream<
+    'static,
+    (NetlinkMessage<RouteNetlinkMessage>, rtnetlink::sys::SocketAddr),
+>;
+
+impl LinkMonitor {
+    /// Subscribes and then dumps, so that nothing falls in between.
+    pub(super) async fn start(
+        netlink: Netlink,
+        known: Rc<RefCell<Interfaces>>,
+        sink: LinkSink,
+    ) -> io::Result<Self> {
+        let (mut connection, _, events) = new_multicast_connection(&GROUPS)?;
+        let _ = connection.socket_mut().socket_mut().set_rx_buf_sz(RECEIVE_BUFFER);
+        tokio::spawn(connection);
+        let monitor = Self { netlink, known, sink, events: events.boxed() };
+        monitor.resynchronise().await.map_err(io::Error::other)?;
+        Ok(monitor)
+    }
+
+    /// Tells events until the connection ends.
+    pub(super) async fn run(mut self) {
+        while let Some((message, _)) = self.events.next().await {
+            match message.payload {
+                NetlinkPayload::InnerMessage(message) => self.tell_message(&message),
+                NetlinkPayload::Overrun(_) => self.recover().await,
+                _ => {}
+            }
+        }
+    }
+
+    async fn recover(&self) {
+        tracing::warn!("the kernel's queue of interface events overran; reading all interfaces again");
+        while let Err(error) = self.resynchronise().await {
+            tracing::warn!(%error, "reading all interfaces failed; trying again");
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    async fn resynchronise(&self) -> Result<(), NetlinkError> {
+        let fresh = snapshot(&self.netlink).await?;
+        let events = self.known.borrow().difference(&fresh);
+        events.into_iter().for_each(|event| self.tell(event));
+        Ok(())
+    }
+
+    fn tell_message(&self, message: &RouteNetlinkMessage) {
+        if let Some(event) = to_event(message) {
+            self.tell(event);
+        }
+    }
+
+    fn tell(&self, event: LinkEvent) {
+        if self.known.borrow_mut().apply(&event) {
+            (self.sink)(event);
+        }
+    }
+}
+
+/// Reads all interfaces and addresses.
+pub(super) async fn snapshot(netlink: &Netlink) -> Result<Interfaces, NetlinkError> {
+    let mut interfaces = Interfaces::default();
+    for message in netlink.links().await? {
+        interfaces.apply(&LinkEvent::Link(to_link(&message)));
+    }
+    for message in netlink.addresses().await? {
+        if let Some((ifindex, address)) = to_address(&message) {
+            interfaces.apply(&LinkEvent::Address { ifindex, address, added: true });
+        }
+    }
+    Ok(interfaces)
+}
+
+fn to_event(message: &RouteNetlinkMessage) -> Option<LinkEvent> {
+    match message {
+        // A bridge reports its ports under its own family: leaving a bridge is not the end of an interface.
+        RouteNetlinkMessage::NewLink(link) if is_interface(link) => Some(LinkEvent::Link(to_link(link))),
+        RouteNetlinkMessage::DelLink(link) if is_interface(link) => {
+            Some(LinkEvent::LinkGone { ifindex: link.header.index })
+        }
+        RouteNetlinkMessage::NewAddress(message) => {
+            to_address(message).map(|(ifindex, address)| LinkEvent::Address { ifindex, address, added: true })
+        }
+        RouteNetlinkMessage::DelAddress(message) => to_address(message)
+            .map(|(ifindex, address)| LinkEvent::Address { ifindex, address, added: false }),
+        _ => None,
+    }
+}
+
+fn is_interface(message: &LinkMessage) -> bool {
+    message.header.interface_family == AddressFamily::Unspec
+}
+
+fn to_link(message: &LinkMessage) -> LinkState {
+    let flags = message.header.flags;
+    let mut link = LinkState {
+        ifindex: message.header.index,
+        name: String::new(),
+        up: flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+        mac: MacAddress::default(),
+        mtu: 0,
+        kind: None,
+        parent: None,
+        vlan: None,
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::Link(parent) => link.parent = Some(*parent),
+            LinkAttribute::Address(bytes) if message.header.link_layer_type == LinkLayerType::Ether => {
+                link.mac = bytes.as_slice().try_into().map(MacAddress).unwrap_or_default();
+            }
+            LinkAttribute::LinkInfo(infos) => infos.iter().for_each(|info| put_info(&mut link, info)),
+            _ => {}
+        }
+    }
+    // A veth names its peer there, often of another namespace.
+    if link.kind.as_deref() == Some("veth") {
+        link.parent = None;
+    }
+    link
+}
+
+fn put_info(link: &mut LinkState, info: &LinkInfo) {
+    match info {
+        LinkInfo::Kind(kind) => link.kind = Some(kind.to_string()),
+        LinkInfo::Data(InfoData::Vlan(options)) => {
+            link.vlan = options.iter().find_map(|option| match option {
+                InfoVlan::Id(id) => Some(*id),
+                _ => None,
+            });
+        }
+        _ => {}
+    }
+}
+
+fn to_address(message: &AddressMessage) -> Option<(u32, InterfaceAddress)> {
+    let attributes = &message.attributes;
+    // On a point-to-point link, "address" is the peer's and "local" ours.
+    let local = attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    let address = local.or_else(|| {
+        attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Address(address) => Some(*address),
+            _ => None,
+        })
+    })?;
+    let all_flags = attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Flags(flags) => Some(*flags),
+        _ => None,
+    });
+    let has = |flag: AddressFlags, short: AddressHeaderFlags| {
+        all_flags.map_or(message.header.flags.contains(short), |flags| flags.contains(flag))
+    };
+    let unsettled = has(AddressFlags::Tentative, AddressHeaderFlags::Tentative)
+        || has(AddressFlags::Dadfailed, AddressHeaderFlags::Dadfailed);
+    let optimistic = has(AddressFlags::Optimistic, AddressHeaderFlags::Optimistic);
+    Some((
+        message.header.index,
+        InterfaceAddress {
+            address,
+            prefix: message.header.prefix_len,
+            secondary: address.is_ipv4() && has(AddressFlags::Secondary, AddressHeaderFlags::Secondary),
+            tentative: unsettled && !optimistic,
+        },
+    ))
+}
