@@ -2,4 +2,7 @@
 //!
 //! Data flows one way: `datapath` (maps and ring) -> engine -> `effects`; `runtime` drives, `control` and `cli` show.
 
+pub mod cli;
 pub mod config;
+pub mod control;
+pub mod journal;
