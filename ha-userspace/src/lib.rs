@@ -3,7 +3,10 @@
 //! Data flows one way: `datapath` (maps and ring) -> engine -> `effects`; `runtime` drives, `control` and `cli` show.
 
 pub mod bpf_object;
+pub mod cli;
 pub mod config;
+pub mod control;
 pub mod datapath;
 pub mod effects;
+pub mod journal;
 pub mod runtime;

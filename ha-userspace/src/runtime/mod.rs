@@ -1,4 +1,20 @@
-//! Drives the engine: the clock, real-time scheduling and the controller's loop.
+//! Drives the engine: the threads, the clock, the controller's loop and its lease.
 
+mod bandwidth;
 pub mod clock;
+mod controller;
+pub mod instance;
+mod lease;
+pub mod mailbox;
+mod perform;
+mod plan;
 pub mod realtime;
+mod report;
+mod requests;
+mod routers;
+mod server;
+mod stall;
+mod startup;
+mod wiring;
+
+pub use startup::{run, unload};

@@ -1,0 +1,377 @@
+//! The status object of the outside contract. Field names are the contract's: scripts hold on to them.
+//!
+//! Instants are RFC 3339 texts, spans are integers of nanoseconds with the suffix `_ns`. Filled by the driver.
+
+use crate::config::validated::Mode;
+use crate::journal::{EventRecord, Timestamp, explain};
+use holdfast_engine::{Cause, ChecksumForm, Role};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Version of the object; raised when a field changes its meaning or goes.
+pub const SCHEMA: u32 = 1;
+
+/// Counts by the name of a verdict reason; reasons that never occurred are left out.
+pub type ReasonCounts = BTreeMap<String, u64>;
+
+/// `holdfast status --json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub schema: u32,
+    pub node: NodeStatus,
+    pub controller: ControllerStatus,
+    pub virtual_routers: Vec<VirtualRouterStatus>,
+    pub peers: Vec<PeerStatus>,
+    pub links: Vec<LinkStatus>,
+    pub link_pairs: Vec<LinkPairStatus>,
+    pub flaps: FlapStatus,
+    pub bypass: BypassStatus,
+    pub data_plane: DataPlaneStatus,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    pub name: String,
+    pub id: Option<u16>,
+    /// As in `ha.mode`.
+    pub mode: String,
+    pub primary: bool,
+    pub started_at: Timestamp,
+    pub version: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ControllerStatus {
+    pub lease_ns: u64,
+    pub lease_remaining_ns: u64,
+    pub loop_lateness_max_ns: u64,
+    /// Journal entries that could not be written to disk.
+    #[serde(default)]
+    pub journal_failures: u64,
+}
+
+/// Address family as status writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FamilyName {
+    Ipv4,
+    Ipv6,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VirtualRouterStatus {
+    pub name: String,
+    pub group: Option<String>,
+    pub interface: String,
+    pub vrid: u8,
+    /// 2 or 3.
+    pub version: u8,
+    pub family: FamilyName,
+    /// With prefix length: `192.0.2.1/24`.
+    pub addresses: Vec<String>,
+    pub state: Role,
+    /// The data plane would answer for the addresses now.
+    pub owned: bool,
+    /// The data plane stops what belongs to the addresses now.
+    pub fenced: bool,
+    /// End of a hold by vouching.
+    pub held_until: Option<Timestamp>,
+    pub priority: u8,
+    pub effective_priority: u8,
+    pub active_since: Option<Timestamp>,
+    pub last_transition: Option<TransitionStatus>,
+    /// Address of the Active as far as known; our own where that is us.
+    pub active_router: Option<IpAddr>,
+    pub last_advert_age_ns: Option<u64>,
+    pub learned_interval_ns: Option<u64>,
+    /// `None` where only one form exists (VRRPv2, IPv6).
+    pub checksum_sent: Option<ChecksumForm>,
+    pub checksum_heard: Option<ChecksumForm>,
+    pub adverts_sent: u64,
+    pub adverts_received: u64,
+    pub adverts_answered_in_xdp: u64,
+    /// Times this node became Active.
+    pub transitions: u64,
+    pub discards: ReasonCounts,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TransitionStatus {
+    pub at: Timestamp,
+    pub from: Role,
+    pub to: Role,
+    pub cause: Cause,
+    pub detail: String,
+}
+
+impl TransitionStatus {
+    /// The transition inside a record, if it is one.
+    pub fn from_record(record: &EventRecord) -> Option<Self> {
+        let event = record.event.transition()?;
+        Some(Self {
+            at: record.at,
+            from: event.from,
+            to: event.to,
+            cause: event.cause,
+            detail: explain::detail(event),
+        })
+    }
+}
+
+/// Health of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    Healthy,
+    Unhealthy,
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    pub name: String,
+    pub id: u16,
+    pub health: Health,
+    pub paths: Vec<PathStatus>,
+    pub role: Option<Role>,
+    pub controller_heartbeat_age_ns: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PathStatus {
+    pub address: IpAddr,
+    pub rtt_ns: Option<u64>,
+    pub sent: u64,
+    pub answered: u64,
+    pub lost: u64,
+}
+
+/// How the XDP program sits on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttachMode {
+    Native,
+    Generic,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    pub name: String,
+    /// `None` while the interface does not exist.
+    pub ifindex: Option<u32>,
+    pub carrier: bool,
+    /// `None` while no program is attached.
+    pub mode: Option<AttachMode>,
+    pub rx_bps: u64,
+    pub tx_bps: u64,
+    pub rx_packets: u64,
+    pub rx_bytes: u64,
+    pub tx_packets: u64,
+    pub tx_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkPairStatus {
+    pub name: String,
+    pub active: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FlapStatus {
+    pub count: u32,
+    pub window_ns: u64,
+    pub maximum_allowed: u32,
+    pub latched: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BypassStatus {
+    pub driver: String,
+    pub engaged: bool,
+    /// Names of the engaged pairs.
+    pub pairs: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataPlaneStatus {
+    /// Name of the ingress program.
+    pub program: String,
+    /// It is attached on every configured interface.
+    pub attached: bool,
+    pub verdicts: ReasonCounts,
+}
+
+/// `ha.mode` as status writes it.
+pub fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Standalone => "standalone",
+        Mode::ActivePassive => "active-passive",
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod samples {
+    //! One status with something in every field.
+    use super::*;
+    use std::net::Ipv4Addr;
+    use std::time::{Duration, SystemTime};
+
+    pub(crate) fn at(seconds: u64) -> Timestamp {
+        Timestamp::from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds))
+    }
+
+    fn router() -> VirtualRouterStatus {
+        VirtualRouterStatus {
+            name: "lan".to_owned(),
+            group: Some("gateway".to_owned()),
+            interface: "lan0".to_owned(),
+            vrid: 51,
+            version: 3,
+            family: FamilyName::Ipv4,
+            addresses: vec!["192.0.2.1/24".to_owned()],
+            state: Role::Active,
+            owned: true,
+            fenced: false,
+            held_until: None,
+            priority: 200,
+            effective_priority: 200,
+            active_since: Some(at(10)),
+            last_transition: Some(TransitionStatus {
+                at: at(10),
+                from: Role::Backup,
+                to: Role::Active,
+                cause: Cause::AdvertTimeout,
+                detail: "last advert 3.6s ago".to_owned(),
+            }),
+            active_router: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2))),
+            last_advert_age_ns: Some(5_000_000_000),
+            learned_interval_ns: Some(1_000_000_000),
+            checksum_sent: Some(ChecksumForm::Rfc9568),
+            checksum_heard: None,
+            adverts_sent: 100,
+            adverts_received: 7,
+            adverts_answered_in_xdp: 1,
+            transitions: 1,
+            discards: ReasonCounts::from([("ttl-invalid".to_owned(), 3)]),
+        }
+    }
+
+    fn link() -> LinkStatus {
+        LinkStatus {
+            name: "lan0".to_owned(),
+            ifindex: Some(4),
+            carrier: true,
+            mode: Some(AttachMode::Native),
+            rx_bps: 12_345_678,
+            tx_bps: 999,
+            rx_packets: 10,
+            rx_bytes: 1_000,
+            tx_packets: 20,
+            tx_bytes: 2_000,
+        }
+    }
+
+    pub(crate) fn status() -> Status {
+        Status {
+            schema: SCHEMA,
+            node: NodeStatus {
+                name: "gw-a".to_owned(),
+                id: Some(1),
+                mode: mode_name(Mode::ActivePassive).to_owned(),
+                primary: true,
+                started_at: at(0),
+                version: "0.1.0".to_owned(),
+            },
+            controller: ControllerStatus {
+                lease_ns: 1_000_000_000,
+                lease_remaining_ns: 912_345_678,
+                loop_lateness_max_ns: 3_100_000,
+                journal_failures: 0,
+            },
+            virtual_routers: vec![router()],
+            peers: vec![PeerStatus {
+                name: "gw-b".to_owned(),
+                id: 2,
+                health: Health::Unknown,
+                paths: vec![PathStatus {
+                    address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 3)),
+                    rtt_ns: None,
+                    sent: 0,
+                    answered: 0,
+                    lost: 0,
+                }],
+                role: None,
+                controller_heartbeat_age_ns: None,
+            }],
+            links: vec![link()],
+            link_pairs: vec![LinkPairStatus { name: "edge".to_owned(), active: true }],
+            flaps: FlapStatus { count: 0, window_ns: 600_000_000_000, maximum_allowed: 3, latched: false },
+            bypass: BypassStatus { driver: "none".to_owned(), engaged: false, pairs: Vec::new() },
+            data_plane: DataPlaneStatus {
+                program: "holdfast_xdp".to_owned(),
+                attached: true,
+                verdicts: ReasonCounts::from([("advert-absorbed".to_owned(), 42)]),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(value: &serde_json::Value) -> Vec<&str> {
+        value.as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    /// The contract's names, sorted as `serde_json` hands them out.
+    fn expect(value: &serde_json::Value, names: &str) {
+        let mut names: Vec<_> = names.split(' ').collect();
+        names.sort_unstable();
+        assert_eq!(keys(value), names);
+    }
+
+    #[test]
+    fn the_object_has_the_contracts_fields() {
+        let json = serde_json::to_value(samples::status()).unwrap();
+        expect(
+            &json,
+            "schema node controller virtual_routers peers links link_pairs flaps bypass data_plane",
+        );
+        expect(&json["node"], "name id mode primary started_at version");
+        expect(&json["controller"], "lease_ns lease_remaining_ns loop_lateness_max_ns journal_failures");
+        expect(
+            &json["virtual_routers"][0],
+            "name group interface vrid version family addresses state owned fenced held_until priority \
+             effective_priority active_since last_transition active_router last_advert_age_ns learned_interval_ns \
+             checksum_sent checksum_heard adverts_sent adverts_received adverts_answered_in_xdp transitions discards",
+        );
+        expect(&json["virtual_routers"][0]["last_transition"], "at from to cause detail");
+        expect(&json["peers"][0], "name id health paths role controller_heartbeat_age_ns");
+        expect(&json["peers"][0]["paths"][0], "address rtt_ns sent answered lost");
+        expect(
+            &json["links"][0],
+            "name ifindex carrier mode rx_bps tx_bps rx_packets rx_bytes tx_packets tx_bytes",
+        );
+        expect(&json["link_pairs"][0], "name active");
+        expect(&json["flaps"], "count window_ns maximum_allowed latched");
+        expect(&json["bypass"], "driver engaged pairs");
+        expect(&json["data_plane"], "program attached verdicts");
+    }
+
+    #[test]
+    fn values_are_written_as_the_contract_says() {
+        let json = serde_json::to_value(samples::status()).unwrap();
+        let router = &json["virtual_routers"][0];
+        assert_eq!(json["schema"], 1);
+        assert_eq!(json["node"]["started_at"], "2023-11-14T22:13:20.000Z");
+        assert_eq!(router["state"], "active");
+        assert_eq!(router["held_until"], serde_json::Value::Null);
+        assert_eq!(router["last_transition"]["cause"], "advert-timeout");
+        assert_eq!(router["checksum_sent"], "rfc9568");
+        assert_eq!(router["family"], "ipv4");
+        assert_eq!(json["links"][0]["mode"], "native");
+        assert_eq!(json["peers"][0]["health"], "unknown");
+    }
+}
