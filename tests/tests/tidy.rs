@@ -13,7 +13,9 @@ fn rust_files(folder: &str) -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     let mut open = vec![root().join(folder)];
     while let Some(directory) = open.pop() {
-        for entry in fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display())) {
+        for entry in
+            fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+        {
             let path = entry.unwrap().path();
             if path.is_dir() && path.file_name().is_none_or(|name| name != "target") {
                 open.push(path);
@@ -29,7 +31,11 @@ fn rust_files(folder: &str) -> Vec<(PathBuf, String)> {
 
 /// The code of a file: without comments and without its test module.
 fn code(text: &str) -> impl Iterator<Item = &str> {
-    text.split("#[cfg(test)]\nmod ").next().unwrap_or("").lines().filter(|line| !line.trim_start().starts_with("//"))
+    text.split("#[cfg(test)]\nmod ")
+        .next()
+        .unwrap_or("")
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
 }
 
 fn forbid(folder: &str, words: &[&str], except: &[&str], why: &str) {
@@ -48,7 +54,19 @@ fn forbid(folder: &str, words: &[&str], except: &[&str], why: &str) {
 
 #[test]
 fn the_engine_reads_no_clock_does_no_io_and_draws_no_randomness() {
-    let words = ["std::time", "std::thread", "std::fs", "std::net::Udp", "std::net::Tcp", "rand::", "f32", "f64", "tokio", "HashMap", "unsafe "];
+    let words = [
+        "std::time",
+        "std::thread",
+        "std::fs",
+        "std::net::Udp",
+        "std::net::Tcp",
+        "rand::",
+        "f32",
+        "f64",
+        "tokio",
+        "HashMap",
+        "unsafe ",
+    ];
     forbid("ha-userspace/engine/src", &words, &[], "the engine is pure; time and chance are inputs");
 }
 
@@ -74,7 +92,11 @@ fn no_file_has_grown_past_a_room() {
     for folder in ["ha-common", "ha-ebpf", "ha-userspace", "xtask", "tests"] {
         for (path, text) in rust_files(folder) {
             let lines = text.lines().count();
-            assert!(lines <= MOST_LINES, "{}: {lines} lines; past {MOST_LINES} it is asking to be two", path.display());
+            assert!(
+                lines <= MOST_LINES,
+                "{}: {lines} lines; past {MOST_LINES} it is asking to be two",
+                path.display()
+            );
         }
     }
 }

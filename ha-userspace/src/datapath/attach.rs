@@ -3,7 +3,9 @@
 use super::bpffs::PinDirectory;
 use super::{DatapathError, MapSet, RingReader, occupant};
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
-use aya::programs::tc::{SchedClassifierLinkId, TcAttachOptions, TcError, qdisc_add_clsact};
+use aya::programs::tc::{
+    SchedClassifierLinkId, TcAttachOptions, TcError, qdisc_add_clsact, qdisc_detach_program,
+};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya::sys::SyscallError;
 use aya::util::KernelVersion;
@@ -101,6 +103,19 @@ impl Datapath {
         pins.remove()
     }
 
+    /// Kernels before 6.6 keep egress filters of a dead process, which no pin holds: removes them by name.
+    pub fn detach_left_filters() {
+        if KernelVersion::current().is_ok_and(|kernel| kernel >= TCX_KERNEL) {
+            return;
+        }
+        let Ok(interfaces) = nix::net::if_::if_nameindex() else { return };
+        for interface in &interfaces {
+            let name = interface.name().to_string_lossy();
+            // Not there is the usual answer.
+            let _ = qdisc_detach_program(&name, TcAttachType::Egress, names::PROGRAM_EGRESS);
+        }
+    }
+
     /// Name and kernel id of the entry program, for status.
     pub fn program(&self) -> String {
         names::PROGRAM_INGRESS.into()
@@ -134,9 +149,15 @@ fn load_object(pins: &PinDirectory, slot: u32) -> Result<Ebpf, DatapathError> {
     Ok(ebpf)
 }
 
-fn attach_ingress(ebpf: &mut Ebpf, pins: &PinDirectory, name: &str, ifindex: u32) -> Result<XdpAttachMode, DatapathError> {
+fn attach_ingress(
+    ebpf: &mut Ebpf,
+    pins: &PinDirectory,
+    name: &str,
+    ifindex: u32,
+) -> Result<XdpAttachMode, DatapathError> {
     let program = ingress(ebpf)?;
-    let occupied = || DatapathError::Occupied { interface: name.into(), occupant: occupant::describe(ifindex) };
+    let occupied =
+        || DatapathError::Occupied { interface: name.into(), occupant: occupant::describe(ifindex) };
     let mut refusals = Vec::new();
     for (mode, flags) in [(XdpAttachMode::Native, XdpMode::Driver), (XdpAttachMode::Generic, XdpMode::Skb)] {
         match program.attach_to_if_index(ifindex, flags) {
@@ -164,7 +185,12 @@ fn attach_ingress(ebpf: &mut Ebpf, pins: &PinDirectory, name: &str, ifindex: u32
     Err(DatapathError::Attach { interface: name.into(), reason: refusals.join("; ") })
 }
 
-fn attach_egress(ebpf: &mut Ebpf, pins: &PinDirectory, name: &str, ifindex: u32) -> Result<(), DatapathError> {
+fn attach_egress(
+    ebpf: &mut Ebpf,
+    pins: &PinDirectory,
+    name: &str,
+    ifindex: u32,
+) -> Result<(), DatapathError> {
     let refused = |reason: String| DatapathError::AttachEgress { interface: name.into(), reason };
     let program = egress(ebpf)?;
     if KernelVersion::current().is_ok_and(|kernel| kernel >= TCX_KERNEL) {
@@ -173,7 +199,8 @@ fn attach_egress(ebpf: &mut Ebpf, pins: &PinDirectory, name: &str, ifindex: u32)
             .attach_with_options(name, TcAttachType::Egress, order)
             .map_err(|error| refused(error.to_string()))?;
         let link = program.take_link(id).map_err(program_error)?;
-        let link = <&FdLink>::try_from(&link).map(|_| ()).map_err(link_error).and_then(|()| into_fd_link(link))?;
+        let link =
+            <&FdLink>::try_from(&link).map(|_| ()).map_err(link_error).and_then(|()| into_fd_link(link))?;
         return pin_link(link, pins.egress_link(ifindex));
     }
     attach_clsact(program, name).map(|_| ()).map_err(refused)
@@ -194,7 +221,9 @@ fn into_fd_link(link: aya::programs::tc::SchedClassifierLink) -> Result<FdLink, 
 
 fn pin_link(link: FdLink, path: PathBuf) -> Result<(), DatapathError> {
     // The pin keeps the program attached; the descriptor may close.
-    link.pin(&path).map(drop).map_err(|error| DatapathError::Load(format!("pinning {}: {error}", path.display())))
+    link.pin(&path)
+        .map(drop)
+        .map_err(|error| DatapathError::Load(format!("pinning {}: {error}", path.display())))
 }
 
 fn unpin(path: &PathBuf) {

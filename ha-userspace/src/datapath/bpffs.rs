@@ -133,7 +133,9 @@ fn ensure_bpf_filesystem(path: &Path) -> Result<(), DatapathError> {
 
 fn on_bpf_filesystem(path: &Path) -> bool {
     let existing = path.ancestors().find(|ancestor| ancestor.exists());
-    existing.and_then(|ancestor| statfs(ancestor).ok()).is_some_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
+    existing
+        .and_then(|ancestor| statfs(ancestor).ok())
+        .is_some_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
 }
 
 fn pin_error(call: &'static str, path: &Path, source: io::Error) -> DatapathError {

@@ -16,11 +16,15 @@ pub enum DatapathError {
         "no BPF filesystem at {path}: {source}; mount one with `mount -t bpf bpf {path}` or set node.bpf_dir to a directory on one"
     )]
     NoBpfFilesystem { path: PathBuf, source: io::Error },
-    #[error("{path} is in use by another Holdfast daemon (pid file lock held); stop it or choose another node.bpf_dir")]
+    #[error(
+        "{path} is in use by another Holdfast daemon (pid file lock held); stop it or choose another node.bpf_dir"
+    )]
     Locked { path: PathBuf },
     #[error("{call} {path}: {source}")]
     Pin { call: &'static str, path: PathBuf, source: io::Error },
-    #[error("interface {interface}: another XDP program is attached ({occupant}); detach it first, Holdfast does not replace what is not its own")]
+    #[error(
+        "interface {interface}: another XDP program is attached ({occupant}); detach it first, Holdfast does not replace what is not its own"
+    )]
     Occupied { interface: String, occupant: String },
     #[error("interface {interface}: cannot attach XDP in native or generic mode: {reason}")]
     Attach { interface: String, reason: String },

@@ -5,8 +5,8 @@ use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use ha_common::maps::keys::{RouterKey, SourceKey, VIP_FILTER_WORDS, VipKey, filter_bit, mapped};
 use ha_common::maps::names;
 use ha_common::maps::values::{
-    AdvertTemplate, Head, Lease, LinkCounters, LinkPolicy, MAX_ADVERT_FRAME, RouterPolicy, RouterState, RouterVerdicts,
-    Settings,
+    AdvertTemplate, Head, Lease, LinkCounters, LinkPolicy, MAX_ADVERT_FRAME, RouterPolicy, RouterState,
+    RouterVerdicts, Settings,
 };
 use ha_common::verdict_reasons::{REASON_SLOTS, VerdictReason};
 use holdfast_engine::{Instant, PolicyWrite};
@@ -101,22 +101,33 @@ impl MapSet {
         let state = RouterState { head: Head::of::<RouterState>(), ..RouterState::default() };
         self.states.set(spec.slot, state, 0).map_err(|error| map_error(names::ROUTER_STATES, error))?;
         let verdicts = RouterVerdicts { counts: [0; REASON_SLOTS] };
-        self.router_verdicts.set(spec.slot, verdicts, 0).map_err(|error| map_error(names::ROUTER_VERDICTS, error))?;
+        self.router_verdicts
+            .set(spec.slot, verdicts, 0)
+            .map_err(|error| map_error(names::ROUTER_VERDICTS, error))?;
         self.write_policy(spec, standing, 0)?;
         self.write_sources(spec)?;
-        self.router_slots.insert(spec.key(), spec.slot, 0).map_err(|error| map_error(names::ROUTER_SLOTS, error))
+        self.router_slots
+            .insert(spec.key(), spec.slot, 0)
+            .map_err(|error| map_error(names::ROUTER_SLOTS, error))
     }
 
     /// Takes a router out: its key first, so that nothing finds a half-removed one.
     pub fn remove_router(&mut self, spec: &RouterSpec) -> Result<(), DatapathError> {
-        ignore_missing(self.router_slots.remove(&spec.key())).map_err(|error| map_error(names::ROUTER_SLOTS, error))?;
+        ignore_missing(self.router_slots.remove(&spec.key()))
+            .map_err(|error| map_error(names::ROUTER_SLOTS, error))?;
         for key in spec.source_keys() {
-            ignore_missing(self.sources.remove(&key)).map_err(|error| map_error(names::ADVERT_SOURCES, error))?;
+            ignore_missing(self.sources.remove(&key))
+                .map_err(|error| map_error(names::ADVERT_SOURCES, error))?;
         }
         Ok(())
     }
 
-    pub fn write_policy(&mut self, spec: &RouterSpec, standing: &PolicyWrite, granted_at_ns: u64) -> Result<(), DatapathError> {
+    pub fn write_policy(
+        &mut self,
+        spec: &RouterSpec,
+        standing: &PolicyWrite,
+        granted_at_ns: u64,
+    ) -> Result<(), DatapathError> {
         let policy = spec.policy(standing, granted_at_ns);
         self.policies.set(spec.slot, policy, 0).map_err(|error| map_error(names::ROUTER_POLICIES, error))
     }
@@ -145,7 +156,10 @@ impl MapSet {
     }
 
     /// Makes `VIPS` and its filter hold exactly the addresses of `specs`.
-    pub fn write_vips<'a>(&mut self, specs: impl Iterator<Item = &'a RouterSpec>) -> Result<(), DatapathError> {
+    pub fn write_vips<'a>(
+        &mut self,
+        specs: impl Iterator<Item = &'a RouterSpec>,
+    ) -> Result<(), DatapathError> {
         let mut wanted = BTreeMap::new();
         for spec in specs {
             for address in &spec.addresses {
@@ -179,7 +193,10 @@ impl MapSet {
     }
 
     /// Makes `LOCAL_ADDRESSES` hold exactly `addresses`.
-    pub fn write_local_addresses(&mut self, addresses: impl Iterator<Item = IpAddr>) -> Result<(), DatapathError> {
+    pub fn write_local_addresses(
+        &mut self,
+        addresses: impl Iterator<Item = IpAddr>,
+    ) -> Result<(), DatapathError> {
         let wanted: BTreeSet<[u8; 16]> = addresses.map(address_bytes).collect();
         let failed = |error| map_error(names::LOCAL_ADDRESSES, error);
         for address in wanted.difference(&self.locals_written) {
@@ -198,7 +215,8 @@ impl MapSet {
 
     /// Counters of an interface, summed over the CPUs.
     pub fn read_link_counters(&self, slot: u32) -> Result<LinkCounters, DatapathError> {
-        let per_cpu = self.link_counters.get(&slot, 0).map_err(|error| map_error(names::LINK_COUNTERS, error))?;
+        let per_cpu =
+            self.link_counters.get(&slot, 0).map_err(|error| map_error(names::LINK_COUNTERS, error))?;
         Ok(per_cpu.iter().fold(LinkCounters::default(), |sum, cpu| LinkCounters {
             rx_packets: sum.rx_packets + cpu.rx_packets,
             rx_bytes: sum.rx_bytes + cpu.rx_bytes,
@@ -209,7 +227,8 @@ impl MapSet {
 
     /// One reason's count over all interfaces.
     pub fn read_verdict(&self, reason: VerdictReason) -> Result<u64, DatapathError> {
-        let per_cpu = self.verdicts.get(&(reason as u32), 0).map_err(|error| map_error(names::VERDICTS, error))?;
+        let per_cpu =
+            self.verdicts.get(&(reason as u32), 0).map_err(|error| map_error(names::VERDICTS, error))?;
         Ok(per_cpu.iter().sum())
     }
 
@@ -222,7 +241,10 @@ impl MapSet {
     pub fn read_router_verdicts(&self, slot: u32) -> Result<Verdicts, DatapathError> {
         let verdicts =
             self.router_verdicts.get(&slot, 0).map_err(|error| map_error(names::ROUTER_VERDICTS, error))?;
-        Ok(VerdictReason::ALL.iter().map(|reason| (reason.name(), verdicts.counts[*reason as usize])).collect())
+        Ok(VerdictReason::ALL
+            .iter()
+            .map(|reason| (reason.name(), verdicts.counts[*reason as usize]))
+            .collect())
     }
 }
 
@@ -240,14 +262,20 @@ fn vip_from_order(bytes: &[u8; 20]) -> VipKey {
 }
 
 fn take(ebpf: &mut aya::Ebpf, name: &'static str) -> Result<Map, DatapathError> {
-    ebpf.take_map(name)
-        .ok_or_else(|| DatapathError::Map { name, reason: "missing from the BPF object; rebuild with `cargo xtask build`".into() })
+    ebpf.take_map(name).ok_or_else(|| DatapathError::Map {
+        name,
+        reason: "missing from the BPF object; rebuild with `cargo xtask build`".into(),
+    })
 }
 
 fn ignore_missing(result: Result<(), aya::maps::MapError>) -> Result<(), aya::maps::MapError> {
     match result {
         Err(aya::maps::MapError::KeyNotFound) => Ok(()),
-        Err(aya::maps::MapError::SyscallError(error)) if error.io_error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(aya::maps::MapError::SyscallError(error))
+            if error.io_error.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(())
+        }
         other => other,
     }
 }

@@ -37,7 +37,9 @@ pub fn describe(ifindex: u32) -> String {
 
 fn program_id(part: &LinkXdp) -> Option<u32> {
     match part {
-        LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) | LinkXdp::HwProgId(id) if *id != 0 => {
+        LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) | LinkXdp::HwProgId(id)
+            if *id != 0 =>
+        {
             Some(*id)
         }
         _ => None,

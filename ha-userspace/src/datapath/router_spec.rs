@@ -105,7 +105,10 @@ impl RouterSpec {
     /// Sum of the 32-bit words of the addresses as they lie in memory (see `RouterPolicy::addresses_sum`).
     fn addresses_sum(&self) -> u64 {
         let words = |bytes: &[u8]| -> u64 {
-            bytes.chunks_exact(4).map(|word| u64::from(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]))).sum()
+            bytes
+                .chunks_exact(4)
+                .map(|word| u64::from(u32::from_ne_bytes([word[0], word[1], word[2], word[3]])))
+                .sum()
         };
         self.addresses
             .iter()

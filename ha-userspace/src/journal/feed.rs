@@ -4,6 +4,7 @@
 
 use super::EventRecord;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
@@ -17,6 +18,8 @@ const FOLLOWER_LAG: usize = 1_024;
 pub struct EventFeed {
     ring: Arc<Mutex<Ring>>,
     live: broadcast::Sender<Arc<EventRecord>>,
+    /// Events that the journal could not write to disk.
+    write_failures: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -29,11 +32,21 @@ struct Ring {
 impl Default for EventFeed {
     fn default() -> Self {
         let (live, _) = broadcast::channel(FOLLOWER_LAG);
-        Self { ring: Arc::default(), live }
+        Self { ring: Arc::default(), live, write_failures: Arc::default() }
     }
 }
 
 impl EventFeed {
+    /// Events that could not be written to disk since the start.
+    pub fn write_failures(&self) -> u64 {
+        self.write_failures.load(Ordering::Relaxed)
+    }
+
+    /// Notes an event that could not be written.
+    pub(super) fn note_write_failure(&self) {
+        self.write_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Adds an event and hands it to every follower.
     pub fn push(&self, record: EventRecord) {
         let record = Arc::new(record);

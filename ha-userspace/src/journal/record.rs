@@ -28,7 +28,6 @@ pub struct Journal {
     file: Option<File>,
     size: u64,
     next_seq: u64,
-    failures: u64,
     warned: bool,
     feed: EventFeed,
 }
@@ -55,7 +54,6 @@ impl Journal {
             file: None,
             size: 0,
             next_seq,
-            failures: 0,
             warned: false,
             feed,
         }
@@ -68,7 +66,7 @@ impl Journal {
 
     /// Events that could not be written to disk since the start.
     pub fn failures(&self) -> u64 {
-        self.failures
+        self.feed.write_failures()
     }
 
     /// Numbers an event, writes it and serves it.
@@ -83,7 +81,7 @@ impl Journal {
         match self.write(&record) {
             Ok(()) if self.warned => {
                 self.warned = false;
-                tracing::info!(lost = self.failures, "the journal can be written again");
+                tracing::info!(lost = self.feed.write_failures(), "the journal can be written again");
             }
             Ok(()) => {}
             Err(error) => self.note_failure(&error),
@@ -139,7 +137,7 @@ impl Journal {
     }
 
     fn note_failure(&mut self, error: &io::Error) {
-        self.failures = self.failures.saturating_add(1);
+        self.feed.note_write_failure();
         if !self.warned {
             self.warned = true;
             tracing::warn!(

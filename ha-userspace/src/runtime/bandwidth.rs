@@ -11,14 +11,14 @@ const BITS_PER_BYTE: u128 = 8;
 
 /// Rates of one link, bits per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rates {
-    pub rx_bps: u64,
-    pub tx_bps: u64,
+pub(super) struct Rates {
+    pub(super) rx_bps: u64,
+    pub(super) tx_bps: u64,
 }
 
 /// Remembers the last reading of each link.
 #[derive(Debug, Default)]
-pub struct BandwidthMeter {
+pub(super) struct BandwidthMeter {
     links: BTreeMap<u32, Reading>,
 }
 
@@ -31,7 +31,7 @@ struct Reading {
 
 impl BandwidthMeter {
     /// Takes a reading of a link if the last is old enough.
-    pub fn update(&mut self, ifindex: u32, now: Instant, counters: LinkCounters) {
+    pub(super) fn update(&mut self, ifindex: u32, now: Instant, counters: LinkCounters) {
         let Some(last) = self.links.get_mut(&ifindex) else {
             self.links.insert(ifindex, Reading { at: now, counters, rates: Rates::default() });
             return;
@@ -47,12 +47,12 @@ impl BandwidthMeter {
         (last.at, last.counters) = (now, counters);
     }
 
-    pub fn rates(&self, ifindex: u32) -> Rates {
+    pub(super) fn rates(&self, ifindex: u32) -> Rates {
         self.links.get(&ifindex).map(|reading| reading.rates).unwrap_or_default()
     }
 
     /// Forgets links that are no longer monitored.
-    pub fn retain(&mut self, monitored: impl Fn(u32) -> bool) {
+    pub(super) fn retain(&mut self, monitored: impl Fn(u32) -> bool) {
         self.links.retain(|ifindex, _| monitored(*ifindex));
     }
 }

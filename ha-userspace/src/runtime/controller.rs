@@ -5,10 +5,10 @@
 //! is read before timers are judged, a lapsed lease is admitted before it is extended, and the lease is extended only
 //! after the whole pass.
 
-use super::lease::Lease;
-use super::instance::RunLock;
-use super::mailbox::{Inbox, Mailbox};
 use super::bandwidth::BandwidthMeter;
+use super::instance::RunLock;
+use super::lease::Lease;
+use super::mailbox::{Inbox, Mailbox};
 use super::requests::{Command, PendingFailover};
 use super::routers::Routers;
 use super::stall::{Heard, StallWatch};
@@ -40,17 +40,17 @@ const SHORTEST_STALL: Duration = Duration::from_millis(5);
 
 /// What the controller is built from.
 pub(super) struct Parts {
-    pub config: Config,
-    pub config_path: PathBuf,
-    pub datapath: Datapath,
-    pub ring: RingReader,
-    pub adverts: AdvertSender,
-    pub effects: Effects,
-    pub journal: Sender<Occurrence>,
-    pub feed: EventFeed,
-    pub own_mailbox: Mailbox<Command>,
+    pub(super) config: Config,
+    pub(super) config_path: PathBuf,
+    pub(super) datapath: Datapath,
+    pub(super) ring: RingReader,
+    pub(super) adverts: AdvertSender,
+    pub(super) effects: Effects,
+    pub(super) journal: Sender<Occurrence>,
+    pub(super) feed: EventFeed,
+    pub(super) own_mailbox: Mailbox<Command>,
     /// Held until everything is down.
-    pub run_lock: RunLock,
+    pub(super) run_lock: RunLock,
 }
 
 /// Everything the loop works on.
@@ -256,6 +256,7 @@ impl Controller {
             self.admit_lapse(now);
             self.perform_actions(now)?;
         }
+        self.measure_bandwidth(now)?;
         let before = self.lease.until();
         let until = self.lease.extend(now);
         self.datapath.maps.write_lease(until)?;
@@ -265,6 +266,16 @@ impl Controller {
             self.engine.handle_input(written, Input::LeaseLapsed { at: before });
             self.perform_actions(written)?;
         }
+        Ok(())
+    }
+
+    fn measure_bandwidth(&mut self, now: Instant) -> Result<(), DatapathError> {
+        for link in self.datapath.links() {
+            let counters = self.datapath.maps.read_link_counters(link.slot)?;
+            self.bandwidth.update(link.ifindex, now, counters);
+        }
+        let datapath = &self.datapath;
+        self.bandwidth.retain(|ifindex| datapath.link(ifindex).is_some());
         Ok(())
     }
 
@@ -279,7 +290,8 @@ impl Controller {
 
     /// Stalls shorter than the shortest advertisement interval cannot hide an advert.
     pub(super) fn set_stall_threshold(&mut self) {
-        let intervals = self.config.virtual_routers.iter().map(|router| plan::span(router.advertisement_interval));
+        let intervals =
+            self.config.virtual_routers.iter().map(|router| plan::span(router.advertisement_interval));
         self.stall.set_threshold(intervals.min().unwrap_or(SHORTEST_STALL).max(SHORTEST_STALL));
     }
 }

@@ -21,7 +21,9 @@ pub enum InstanceError {
     Directory { setting: &'static str, path: PathBuf, source: io::Error },
     #[error("{path}: {source}")]
     Lock { path: PathBuf, source: io::Error },
-    #[error("another Holdfast daemon runs with node.run_dir = {path}; stop it, or give this one directories of its own")]
+    #[error(
+        "another Holdfast daemon runs with node.run_dir = {path}; stop it, or give this one directories of its own"
+    )]
     Running { path: PathBuf },
     #[error(transparent)]
     Pins(#[from] DatapathError),

@@ -10,46 +10,46 @@ const EXTENSIONS_PER_SPAN: u64 = 10;
 
 /// The lease as last written.
 #[derive(Clone, Copy, Debug)]
-pub struct Lease {
+pub(super) struct Lease {
     span: Duration,
     until: Instant,
     extended_at: Instant,
 }
 
 impl Lease {
-    pub fn new(span: Duration, now: Instant) -> Self {
+    pub(super) fn new(span: Duration, now: Instant) -> Self {
         Self { span, until: now, extended_at: now }
     }
 
-    pub fn span(&self) -> Duration {
+    pub(super) fn span(&self) -> Duration {
         self.span
     }
 
     /// End of the lease as written to the map.
-    pub fn until(&self) -> Instant {
+    pub(super) fn until(&self) -> Instant {
         self.until
     }
 
-    pub fn remaining(&self, now: Instant) -> Duration {
+    pub(super) fn remaining(&self, now: Instant) -> Duration {
         self.until.since(now)
     }
 
     /// A reload may change the span; the next extension uses it.
-    pub fn set_span(&mut self, span: Duration) {
+    pub(super) fn set_span(&mut self, span: Duration) {
         self.span = span;
     }
 
-    pub fn lapsed(&self, now: Instant) -> bool {
+    pub(super) fn lapsed(&self, now: Instant) -> bool {
         now > self.until
     }
 
     /// When the next extension is due.
-    pub fn next_extension(&self) -> Instant {
+    pub(super) fn next_extension(&self) -> Instant {
         self.extended_at + self.span.scaled(1, EXTENSIONS_PER_SPAN)
     }
 
     /// Notes an extension at `now`; returns the instant to write.
-    pub fn extend(&mut self, now: Instant) -> Instant {
+    pub(super) fn extend(&mut self, now: Instant) -> Instant {
         self.extended_at = now;
         self.until = now + self.span;
         self.until

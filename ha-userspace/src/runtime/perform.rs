@@ -6,8 +6,8 @@ use super::routers::Router;
 use crate::datapath::DatapathError;
 use crate::effects::adverts::AdvertKind;
 use crate::effects::announcements::DEFAULT_ROUNDS;
-use ha_common::maps::values::{Head, LinkPolicy};
 use crate::journal::{Event, Names, Occurrence, explain};
+use ha_common::maps::values::{Head, LinkPolicy};
 use holdfast_engine::{Action, Instant, PolicyWrite, Role, RouterId, Transition};
 use std::time::SystemTime;
 
@@ -96,7 +96,7 @@ impl Controller {
     }
 
     /// Everything is released: have the effects thread remove what stands, and come back when it has.
-    fn flush_effects(&mut self) {
+    pub(super) fn flush_effects(&mut self) {
         self.stopping = Stopping::Flushing;
         let own = self.own_mailbox.clone();
         self.effects.remove_all(move |left| {
@@ -119,7 +119,9 @@ fn refresh_frames(
 ) -> Result<(), DatapathError> {
     match router.advert_frames() {
         Some(Ok(frames)) => adverts.configure(router.id(), frames),
-        Some(Err(error)) => tracing::error!(router = router.config.name, "its adverts cannot be built: {error}"),
+        Some(Err(error)) => {
+            tracing::error!(router = router.config.name, "its adverts cannot be built: {error}")
+        }
         None => {}
     }
     maps.write_template(router.spec.slot, router.answer_template().as_deref())

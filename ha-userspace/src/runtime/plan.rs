@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 /// Numbers given to names.
 #[derive(Debug, Default)]
-pub struct Numbers {
+pub(super) struct Numbers {
     routers: BTreeMap<Identity, RouterId>,
     groups: BTreeMap<String, GroupId>,
     interfaces: BTreeMap<String, InterfaceId>,
@@ -21,18 +21,18 @@ type Identity = (String, String, u8, bool, u8, bool);
 
 impl Numbers {
     /// Number of an interface name.
-    pub fn interface(&mut self, name: &str) -> InterfaceId {
+    pub(super) fn interface(&mut self, name: &str) -> InterfaceId {
         let next = InterfaceId(next_number(self.interfaces.values().map(|id| id.0)));
         *self.interfaces.entry(name.into()).or_insert(next)
     }
 
     /// Names behind the group numbers.
-    pub fn group_names(&self) -> BTreeMap<GroupId, String> {
+    pub(super) fn group_names(&self) -> BTreeMap<GroupId, String> {
         self.groups.iter().map(|(name, id)| (*id, name.clone())).collect()
     }
 
     /// Number of a group name, if it is in use.
-    pub fn known_group(&self, name: &str) -> Option<GroupId> {
+    pub(super) fn known_group(&self, name: &str) -> Option<GroupId> {
         self.groups.get(name).copied()
     }
 
@@ -54,7 +54,7 @@ impl Numbers {
     }
 
     /// Routers of `config` with their slots, and the engine's view of them.
-    pub fn number(&mut self, config: &Config) -> (BTreeMap<RouterId, VirtualRouter>, EngineConfig) {
+    pub(super) fn number(&mut self, config: &Config) -> (BTreeMap<RouterId, VirtualRouter>, EngineConfig) {
         let mut routers = BTreeMap::new();
         let mut engine = EngineConfig::default();
         // Slots of removed routers are free only after new ones were numbered: a slot never changes owner in one step.
@@ -101,13 +101,16 @@ fn next_number(used: impl Iterator<Item = u32>) -> u32 {
 }
 
 /// The engine's span of a configured one; configuration bounds keep it far from overflow.
-pub fn span(duration: std::time::Duration) -> Duration {
+pub(super) fn span(duration: std::time::Duration) -> Duration {
     Duration::from_nanos(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// Addresses of all virtual routers on an interface: none of them may serve as the source of adverts.
-pub fn virtual_addresses<'a>(routers: impl Iterator<Item = &'a VirtualRouter>) -> Vec<IpAddr> {
-    routers.filter(|router| router.priority.0 != u8::MAX).flat_map(|router| router.addresses.iter().map(|vip| vip.address)).collect()
+pub(super) fn virtual_addresses<'a>(routers: impl Iterator<Item = &'a VirtualRouter>) -> Vec<IpAddr> {
+    routers
+        .filter(|router| router.priority.0 != u8::MAX)
+        .flat_map(|router| router.addresses.iter().map(|vip| vip.address))
+        .collect()
 }
 
 #[cfg(test)]

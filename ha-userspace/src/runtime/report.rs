@@ -4,8 +4,9 @@ use super::controller::Controller;
 use super::routers::Router;
 use crate::config::validated::{LinkPair, Peer, VirtualRouter};
 use crate::control::status::{
-    AttachMode, BypassStatus, ControllerStatus, DataPlaneStatus, FamilyName, FlapStatus, Health, LinkPairStatus, LinkStatus,
-    NodeStatus, PathStatus, PeerStatus, ReasonCounts, SCHEMA, Status, TransitionStatus, VirtualRouterStatus, mode_name,
+    AttachMode, BypassStatus, ControllerStatus, DataPlaneStatus, FamilyName, FlapStatus, Health,
+    LinkPairStatus, LinkStatus, NodeStatus, PathStatus, PeerStatus, ReasonCounts, SCHEMA, Status,
+    TransitionStatus, VirtualRouterStatus, mode_name,
 };
 use crate::datapath::maps::Verdicts;
 use crate::datapath::{DatapathError, XdpAttachMode};
@@ -54,7 +55,11 @@ pub(super) fn status(controller: &Controller, now: Instant) -> Result<Status, Da
     })
 }
 
-fn router_status(controller: &Controller, router: &Router, now: Instant) -> Result<VirtualRouterStatus, DatapathError> {
+fn router_status(
+    controller: &Controller,
+    router: &Router,
+    now: Instant,
+) -> Result<VirtualRouterStatus, DatapathError> {
     let state = controller.datapath.maps.read_state(router.spec.slot)?;
     let view = controller.engine.view(router.id());
     let view = view.as_ref();
@@ -144,7 +149,13 @@ fn pair_status(controller: &Controller, pair: &LinkPair) -> LinkPairStatus {
 
 /// A configured peer: nothing is known of it until probes are sent.
 fn unprobed(peer: &Peer) -> PeerStatus {
-    let path = |address: &std::net::IpAddr| PathStatus { address: *address, rtt_ns: None, sent: 0, answered: 0, lost: 0 };
+    let path = |address: &std::net::IpAddr| PathStatus {
+        address: *address,
+        rtt_ns: None,
+        sent: 0,
+        answered: 0,
+        lost: 0,
+    };
     PeerStatus {
         name: peer.name.clone(),
         id: peer.id,

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 /// A message to the controller.
 #[derive(Debug)]
-pub enum Command {
+pub(super) enum Command {
     /// An interface or address changed.
     Link(LinkEvent),
     /// The effects thread finished something.
@@ -97,7 +97,12 @@ impl Controller {
         }
     }
 
-    fn handle_order(&mut self, now: Instant, order: Order, reply: oneshot::Sender<Response>) -> Result<(), DatapathError> {
+    fn handle_order(
+        &mut self,
+        now: Instant,
+        order: Order,
+        reply: oneshot::Sender<Response>,
+    ) -> Result<(), DatapathError> {
         match order {
             Order::Status => {
                 let status = report::status(self, now)?;
@@ -113,7 +118,6 @@ impl Controller {
     fn read_configuration(&self, reply: oneshot::Sender<Response>) {
         let (path, own) = (self.config_path.clone(), self.own_mailbox.clone());
         let started = std::thread::Builder::new().name("hf-reload".into()).spawn(move || {
-            let _ = super::realtime::leave_realtime();
             read_for_reload(&path, &own, Some(reply));
         });
         if let Err(error) = started {
@@ -121,7 +125,11 @@ impl Controller {
         }
     }
 
-    fn reload(&mut self, now: Instant, loaded: Result<Loaded, Vec<Problem>>) -> Result<Response, DatapathError> {
+    fn reload(
+        &mut self,
+        now: Instant,
+        loaded: Result<Loaded, Vec<Problem>>,
+    ) -> Result<Response, DatapathError> {
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(problems) => return Ok(Response::refused(list(&problems))),
@@ -162,7 +170,8 @@ impl Controller {
             .map(|router| router.id())
             .collect();
         if routers.is_empty() {
-            let _ = reply.send(Response::refused("this node is not Active for any of it: nothing to release"));
+            let _ =
+                reply.send(Response::refused("this node is not Active for any of it: nothing to release"));
             return;
         }
         self.engine.handle_input(now, Input::Failover { group: number });
@@ -177,11 +186,18 @@ impl Controller {
                 self.failovers.push(pending);
                 continue;
             }
-            let kept: Vec<String> =
-                views.iter().filter(|view| view.role == Role::Active).map(|view| self.name_of(view.router)).collect();
+            let kept: Vec<String> = views
+                .iter()
+                .filter(|view| view.role == Role::Active)
+                .map(|view| self.name_of(view.router))
+                .collect();
             let response = match kept.is_empty() {
-                true => Response::done(format!("released {} virtual routers to their successors", views.len())),
-                false => Response::refused(format!("no successor was heard for {}: still Active", kept.join(", "))),
+                true => {
+                    Response::done(format!("released {} virtual routers to their successors", views.len()))
+                }
+                false => {
+                    Response::refused(format!("no successor was heard for {}: still Active", kept.join(", ")))
+                }
             };
             let _ = pending.reply.send(response);
         }
@@ -197,7 +213,11 @@ impl Controller {
 }
 
 /// Reads and validates the configuration and hands it to the controller.
-pub(super) fn read_for_reload(path: &Path, mailbox: &Mailbox<Command>, reply: Option<oneshot::Sender<Response>>) {
+pub(super) fn read_for_reload(
+    path: &Path,
+    mailbox: &Mailbox<Command>,
+    reply: Option<oneshot::Sender<Response>>,
+) {
     let loaded = Box::new(config::load(path));
     mailbox.send(Command::Reload { loaded, reply });
 }

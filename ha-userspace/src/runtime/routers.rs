@@ -15,30 +15,35 @@ use std::net::IpAddr;
 
 /// A virtual router at run time.
 #[derive(Clone, Debug)]
-pub struct Router {
-    pub config: VirtualRouter,
-    pub spec: RouterSpec,
-    pub interface: InterfaceId,
+pub(super) struct Router {
+    pub(super) config: VirtualRouter,
+    pub(super) spec: RouterSpec,
+    pub(super) interface: InterfaceId,
     /// Interface adverts and announcements leave from; 0 while it does not exist.
-    pub ifindex: u32,
-    pub mac: MacAddress,
-    pub up: bool,
+    pub(super) ifindex: u32,
+    pub(super) mac: MacAddress,
+    pub(super) up: bool,
     /// As last written to the policy map.
-    pub standing: PolicyWrite,
-    pub granted_at: Instant,
-    pub xdp_mode: Option<XdpAttachMode>,
+    pub(super) standing: PolicyWrite,
+    pub(super) granted_at: Instant,
+    pub(super) xdp_mode: Option<XdpAttachMode>,
 }
 
 /// Standing of a router that has not started.
-pub const INITIAL_STANDING: PolicyWrite =
-    PolicyWrite { role: Role::Initialize, epoch: 0, priority: 0, preempt: false, checksum: ChecksumForm::Rfc9568 };
+pub(super) const INITIAL_STANDING: PolicyWrite = PolicyWrite {
+    role: Role::Initialize,
+    epoch: 0,
+    priority: 0,
+    preempt: false,
+    checksum: ChecksumForm::Rfc9568,
+};
 
 impl Router {
-    pub fn id(&self) -> RouterId {
+    pub(super) fn id(&self) -> RouterId {
         RouterId(self.spec.slot)
     }
 
-    pub fn is_unicast(&self) -> bool {
+    pub(super) fn is_unicast(&self) -> bool {
         !self.config.unicast_peers.is_empty()
     }
 
@@ -55,14 +60,14 @@ impl Router {
     }
 
     /// Source MAC of what it sends (V-012, V-013, V-017).
-    pub fn source_mac(&self) -> MacAddress {
+    pub(super) fn source_mac(&self) -> MacAddress {
         match self.config.virtual_mac {
             true => MacAddress::of_virtual_router(self.config.family, self.config.vrid),
             false => self.mac,
         }
     }
 
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.config.addresses.iter().map(|vip| vip.address)
     }
 
@@ -72,7 +77,7 @@ impl Router {
     }
 
     /// Its adverts, ready to send; `None` while it has no source address.
-    pub fn advert_frames(&self) -> Option<Result<AdvertFrames, FrameError>> {
+    pub(super) fn advert_frames(&self) -> Option<Result<AdvertFrames, FrameError>> {
         let content = self.content()?;
         Some(AdvertFrames::build(
             &content,
@@ -84,7 +89,7 @@ impl Router {
     }
 
     /// The frame XDP answers losing adverts with. Unicast routers and VRRPv2 (V-058) have none.
-    pub fn answer_template(&self) -> Option<Vec<u8>> {
+    pub(super) fn answer_template(&self) -> Option<Vec<u8>> {
         if self.is_unicast() || self.config.version == Version::V2 {
             return None;
         }
@@ -92,13 +97,15 @@ impl Router {
     }
 
     /// Gratuitous ARP or unsolicited NA for every address (V-117, V-118).
-    pub fn announcements(&self) -> Vec<AnnouncementFrame> {
+    pub(super) fn announcements(&self) -> Vec<AnnouncementFrame> {
         let mac = self.source_mac();
-        self.addresses().map(|address| AnnouncementFrame { ifindex: self.ifindex, frame: announcement(mac, address) }).collect()
+        self.addresses()
+            .map(|address| AnnouncementFrame { ifindex: self.ifindex, frame: announcement(mac, address) })
+            .collect()
     }
 
     /// The last advert the data plane noted, as an input would have brought it; `None` if it heard none.
-    pub fn last_heard(&self, state: &RouterState) -> Option<Advert> {
+    pub(super) fn last_heard(&self, state: &RouterState) -> Option<Advert> {
         let source = address_from_bytes(state.heard_source);
         if source.is_unspecified() {
             return None;
@@ -121,36 +128,32 @@ impl Router {
 
 /// All of them, by slot.
 #[derive(Debug, Default)]
-pub struct Routers {
+pub(super) struct Routers {
     by_id: BTreeMap<RouterId, Router>,
 }
 
 impl Routers {
-    pub fn get(&self, id: RouterId) -> Option<&Router> {
+    pub(super) fn get(&self, id: RouterId) -> Option<&Router> {
         self.by_id.get(&id)
     }
 
-    pub fn get_mut(&mut self, id: RouterId) -> Option<&mut Router> {
+    pub(super) fn get_mut(&mut self, id: RouterId) -> Option<&mut Router> {
         self.by_id.get_mut(&id)
     }
 
-    pub fn insert(&mut self, router: Router) {
+    pub(super) fn insert(&mut self, router: Router) {
         self.by_id.insert(router.id(), router);
     }
 
-    pub fn remove(&mut self, id: RouterId) -> Option<Router> {
+    pub(super) fn remove(&mut self, id: RouterId) -> Option<Router> {
         self.by_id.remove(&id)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Router> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Router> {
         self.by_id.values()
     }
 
-    pub fn ids(&self) -> Vec<RouterId> {
+    pub(super) fn ids(&self) -> Vec<RouterId> {
         self.by_id.keys().copied().collect()
-    }
-
-    pub fn named(&self, name: &str) -> Option<&Router> {
-        self.iter().find(|router| router.config.name == name)
     }
 }

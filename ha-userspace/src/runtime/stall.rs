@@ -3,15 +3,15 @@
 //! The data plane stamps adverts without us, so our own lateness is no evidence against a peer. Only a stall in which
 //! an interface heard nothing at all may be the whole node's, and is reported as such (design: own lateness).
 
-use holdfast_engine::{Duration, Input, InterfaceId, Instant};
+use holdfast_engine::{Duration, Input, Instant, InterfaceId};
 use std::collections::BTreeMap;
 
 /// Received packets per interface.
-pub type Heard = BTreeMap<InterfaceId, u64>;
+pub(super) type Heard = BTreeMap<InterfaceId, u64>;
 
 /// Watches the gaps between planned and actual wake-ups.
 #[derive(Debug)]
-pub struct StallWatch {
+pub(super) struct StallWatch {
     threshold: Duration,
     pass_ended: Instant,
     planned_wake: Instant,
@@ -20,34 +20,41 @@ pub struct StallWatch {
 }
 
 impl StallWatch {
-    pub fn new(now: Instant) -> Self {
-        Self { threshold: Duration::ZERO, pass_ended: now, planned_wake: now, heard: Heard::new(), longest: Duration::ZERO }
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            threshold: Duration::ZERO,
+            pass_ended: now,
+            planned_wake: now,
+            heard: Heard::new(),
+            longest: Duration::ZERO,
+        }
     }
 
     /// Gaps up to `threshold` are scheduling noise: the shortest advertisement interval is a good choice.
-    pub fn set_threshold(&mut self, threshold: Duration) {
+    pub(super) fn set_threshold(&mut self, threshold: Duration) {
         self.threshold = threshold;
     }
 
     /// Longest lateness of the loop so far.
-    pub fn longest(&self) -> Duration {
+    pub(super) fn longest(&self) -> Duration {
         self.longest
     }
 
     /// Called first thing on wake-up. Returns what to tell the engine if the gap counts as a stall.
-    pub fn woke(&mut self, now: Instant, heard: impl FnOnce() -> Heard) -> Option<Input> {
+    pub(super) fn woke(&mut self, now: Instant, heard: impl FnOnce() -> Heard) -> Option<Input> {
         let lateness = now.since(self.planned_wake);
         self.longest = self.longest.max(lateness);
         if lateness <= self.threshold {
             return None;
         }
         let heard = heard();
-        let silent = heard.iter().filter(|(id, count)| self.heard.get(id) == Some(count)).map(|(id, _)| *id).collect();
+        let silent =
+            heard.iter().filter(|(id, count)| self.heard.get(id) == Some(count)).map(|(id, _)| *id).collect();
         Some(Input::Stalled { began: self.pass_ended, ended: now, silent })
     }
 
     /// Called last before waiting until `planned_wake`.
-    pub fn pass_ended(&mut self, now: Instant, planned_wake: Instant, heard: Heard) {
+    pub(super) fn pass_ended(&mut self, now: Instant, planned_wake: Instant, heard: Heard) {
         self.pass_ended = now;
         self.planned_wake = planned_wake;
         self.heard = heard;

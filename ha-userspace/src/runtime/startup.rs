@@ -11,7 +11,6 @@ use super::requests::Command;
 use super::server;
 use crate::config::Loaded;
 use crate::config::validated::Config;
-use crate::control::systemd;
 use crate::datapath::Datapath;
 use crate::effects::adverts::{AdvertOptions, AdvertSender};
 use crate::effects::clean_up::{self, CleanUpReport};
@@ -21,6 +20,7 @@ use anyhow::{Context, Result, anyhow};
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread::JoinHandle;
+use tokio::sync::oneshot;
 
 const CONTROLLER_THREAD: &str = "hf-control";
 const JOURNAL_THREAD: &str = "hf-journal";
@@ -35,10 +35,14 @@ pub fn run(loaded: Loaded, config_path: &Path) -> Result<()> {
     let (mailbox, inbox) = mailbox().context("creating the controller's queue")?;
     let parts = build_parts(&config, config_path, instance, &mailbox)?;
     let feed = parts.feed.clone();
-    let thread = start_controller(Controller::new(parts), inbox)?;
-    let served = server::serve(&config, &mailbox, feed, &thread);
-    let ended = thread.join().map_err(|_| anyhow!("the controller panicked; its lease lapses and its programs go on fencing until the next start"))?;
-    systemd::stopping();
+    let (ending, ended) = oneshot::channel();
+    let thread = start_controller(Controller::new(parts), inbox, ending)?;
+    let served = server::serve(&config, config_path, &mailbox, feed, ended);
+    let ended = thread.join().map_err(|_| {
+        anyhow!(
+            "the controller panicked; its lease lapses and its programs go on fencing until the next start"
+        )
+    })?;
     served.and(ended)
 }
 
@@ -49,16 +53,17 @@ pub fn unload(config: &Config) -> Result<()> {
     report_left_behind(&report);
     let pins = instance.pins.clear().context("removing pinned programs and maps")?;
     Datapath::detach_left_filters();
-    println!(
-        "removed {} addresses, {} macvlans, {pins} pins",
-        report.addresses.len(),
-        report.macvlans.len(),
-    );
+    println!("removed {} addresses, {} macvlans, {pins} pins", report.addresses.len(), report.macvlans.len(),);
     instance.pins.remove().map_err(Into::into)
 }
 
 /// Starts every part but the controller itself.
-fn build_parts(config: &Config, config_path: &Path, instance: Instance, mailbox: &Mailbox<Command>) -> Result<Parts> {
+fn build_parts(
+    config: &Config,
+    config_path: &Path,
+    instance: Instance,
+    mailbox: &Mailbox<Command>,
+) -> Result<Parts> {
     let (outcomes, links) = (mailbox.clone(), mailbox.clone());
     let effects = Effects::spawn(EffectsOptions {
         priority: RealtimePriority::EFFECTS,
@@ -77,7 +82,8 @@ fn build_parts(config: &Config, config_path: &Path, instance: Instance, mailbox:
     if left > 0 {
         tracing::warn!("removed {left} pins that an earlier daemon left");
     }
-    let adverts = AdvertSender::spawn(AdvertOptions::default()).context("starting the advert thread; it needs CAP_NET_RAW")?;
+    let adverts = AdvertSender::spawn(AdvertOptions::default())
+        .context("starting the advert thread; it needs CAP_NET_RAW")?;
     if let Some(warning) = adverts.scheduling().warning() {
         tracing::warn!("{warning}");
     }
@@ -106,7 +112,11 @@ fn start_journal(state_dir: &Path) -> Result<(Sender<Occurrence>, EventFeed)> {
 }
 
 /// Starts the controller's thread and waits until it has taken up the configuration or refused.
-fn start_controller(mut controller: Controller, inbox: Inbox<Command>) -> Result<JoinHandle<Result<()>>> {
+fn start_controller(
+    mut controller: Controller,
+    inbox: Inbox<Command>,
+    ending: oneshot::Sender<()>,
+) -> Result<JoinHandle<Result<()>>> {
     let (report, reported) = sync_channel(1);
     let thread = std::thread::Builder::new().name(CONTROLLER_THREAD.into()).spawn(move || {
         let _ = nix::sys::signal::SigSet::all().thread_block();
@@ -114,11 +124,13 @@ fn start_controller(mut controller: Controller, inbox: Inbox<Command>) -> Result
         let prepared = controller.prepare(&inbox);
         let ready = prepared.is_ok();
         let _ = report.send(prepared);
-        let ended = if ready { controller.run(&inbox).map_err(Into::into) } else { Ok(()) };
+        // Dropped when this thread ends, however it ends: the main thread stops serving.
+        let _ending = ending;
+        let ended = if ready { controller.run(&inbox) } else { Ok(()) };
         if let Err(error) = &ended {
-            tracing::error!("the data plane failed: {error:#}; leaving every role");
+            tracing::error!("the data plane failed: {error}; leaving every role");
         }
-        controller.take_down(&inbox).and(ended)
+        Ok(controller.take_down(&inbox).and(ended)?)
     })?;
     match reported.recv() {
         Ok(Ok(())) => Ok(thread),

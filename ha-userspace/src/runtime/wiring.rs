@@ -5,7 +5,7 @@ use super::controller::Controller;
 use super::plan;
 use super::routers::{INITIAL_STANDING, Router};
 use crate::config::validated::{Config, VirtualRouter};
-use crate::datapath::{DatapathError, RouterSpec};
+use crate::datapath::{DatapathError, MonitoredLink, RouterSpec};
 use crate::effects::executor;
 use crate::effects::frames::MacAddress;
 use crate::effects::interfaces::{Interface, LinkEvent};
@@ -74,10 +74,10 @@ impl Controller {
     }
 
     /// A link or address changed.
-    pub(super) fn handle_link_event(&mut self, now: Instant, event: LinkEvent) -> Result<(), DatapathError> {
+    pub(super) fn handle_link_event(&mut self, now: Instant, event: &LinkEvent) -> Result<(), DatapathError> {
         let touches_addresses = matches!(event, LinkEvent::Address { .. });
-        let lost = self.lost_virtual_address(&event);
-        if !self.interfaces.apply(&event) {
+        let lost = self.lost_virtual_address(event);
+        if !self.interfaces.apply(event) {
             return Ok(());
         }
         if let Some(router) = lost {
@@ -106,12 +106,15 @@ impl Controller {
     fn attach_links(&mut self) {
         let wanted = self.attach_points(&self.config);
         let links = self.datapath.links();
-        let stale: Vec<u32> = links.iter().map(|link| link.ifindex).filter(|known| !wanted.contains_key(known)).collect();
+        let stale: Vec<u32> =
+            links.iter().map(|link| link.ifindex).filter(|known| !wanted.contains_key(known)).collect();
         for ifindex in stale {
             self.datapath.forget(ifindex);
         }
         for (ifindex, name) in wanted {
-            if self.datapath.link(ifindex).is_none() && let Err(error) = self.datapath.monitor(&name, ifindex) {
+            if self.datapath.link(ifindex).is_none()
+                && let Err(error) = self.datapath.monitor(&name, ifindex)
+            {
                 tracing::error!(interface = name, "{error}");
             }
         }
@@ -150,6 +153,12 @@ impl Controller {
             Some((attach.link.ifindex, attach.link.name.clone()))
         });
         found.collect()
+    }
+
+    /// The monitored link that an interface's frames pass.
+    pub(super) fn attached_link(&self, ifindex: u32) -> Option<&MonitoredLink> {
+        let (attach, _) = self.attach_point(self.interfaces.by_index(ifindex)?)?;
+        self.datapath.link(attach.link.ifindex)
     }
 
     /// Where an interface's frames first appear: the interface itself, or the parent of a VLAN, with the VLAN key.
@@ -226,7 +235,12 @@ impl Controller {
 
     /// Addresses of this host, for `fence = "forwarding"`.
     fn write_local_addresses(&mut self) -> Result<(), DatapathError> {
-        let addresses: Vec<IpAddr> = self.interfaces.iter().flat_map(|interface| &interface.addresses).map(|known| known.address).collect();
+        let addresses: Vec<IpAddr> = self
+            .interfaces
+            .iter()
+            .flat_map(|interface| &interface.addresses)
+            .map(|known| known.address)
+            .collect();
         self.datapath.maps.write_local_addresses(addresses.into_iter())
     }
 
@@ -265,7 +279,15 @@ struct Facts {
 impl Facts {
     /// Of an interface that does not exist.
     const fn none(interface: InterfaceId) -> Self {
-        Self { interface, ifindex: 0, attach_ifindex: 0, vlan: 0, mac: MacAddress([0; 6]), up: false, source: None }
+        Self {
+            interface,
+            ifindex: 0,
+            attach_ifindex: 0,
+            vlan: 0,
+            mac: MacAddress([0; 6]),
+            up: false,
+            source: None,
+        }
     }
 }
 
@@ -286,8 +308,10 @@ impl Router {
 
 /// Why a configuration cannot be wired up on this host.
 #[derive(Debug, thiserror::Error)]
-pub enum WiringError {
-    #[error("interface {interface} does not exist on this host; create it first or correct the name in the configuration")]
+pub(super) enum WiringError {
+    #[error(
+        "interface {interface} does not exist on this host; create it first or correct the name in the configuration"
+    )]
     MissingInterface { interface: String },
     #[error(transparent)]
     Datapath(#[from] DatapathError),
