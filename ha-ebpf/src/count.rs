@@ -1,12 +1,18 @@
-//! Traffic and verdict counters. Writers of `LINK_COUNTERS` and `VERDICTS`; per CPU, so that no add needs a lock.
+//! Traffic and verdict counters: the only writer of `LINK_COUNTERS`, `VERDICTS` and `ROUTER_VERDICTS`.
+//!
+//! The first two are per CPU and need no lock; per-router counters are shared and added to atomically.
 
-use crate::maps::{LINK_COUNTERS, link_slot};
+use crate::maps::{LINK_COUNTERS, ROUTER_VERDICTS, VERDICTS, link_slot};
+use core::arch::asm;
+use ha_common::{
+    maps::values::checksum_form, ring_events::event_flag, verdict_reasons::VerdictReason, wire::vrrp::Advert,
+};
 
 /// Counts one frame that came in.
 #[inline(always)]
 pub fn received(bytes: u64) {
     if let Some(counters) = LINK_COUNTERS.get_ptr_mut(link_slot()) {
-        // SAFETY: a valid map value of this CPU; XDP does not run twice at once on one CPU for one map slot.
+        // SAFETY: a valid map value that only this CPU writes.
         unsafe {
             (*counters).rx_packets += 1;
             (*counters).rx_bytes += bytes;
@@ -18,10 +24,65 @@ pub fn received(bytes: u64) {
 #[inline(always)]
 pub fn sent(bytes: u64) {
     if let Some(counters) = LINK_COUNTERS.get_ptr_mut(link_slot()) {
-        // SAFETY: as in `received`.
+        // SAFETY: a valid map value that only this CPU writes.
         unsafe {
             (*counters).tx_packets += 1;
             (*counters).tx_bytes += bytes;
         }
     }
+}
+
+/// Counts a verdict of the whole data plane.
+#[inline(always)]
+pub fn verdict(reason: VerdictReason) {
+    if let Some(counter) = VERDICTS.get_ptr_mut(reason as u32) {
+        // SAFETY: a valid map value that only this CPU writes.
+        unsafe { *counter += 1 };
+    }
+}
+
+/// Counts a verdict for the router it concerns; [`verdict`] is counted apart, once, where the outcome is concluded.
+#[inline(always)]
+pub fn router_verdict(router: u32, reason: VerdictReason) {
+    if let Some(verdicts) = ROUTER_VERDICTS.get_ptr_mut(router) {
+        // SAFETY: a valid map value; reasons are below REASON_SLOTS.
+        unsafe { add(&raw mut (*verdicts).counts[reason as usize]) };
+    }
+}
+
+/// Counts an advisory in both places.
+#[inline(always)]
+pub fn advisory(router: u32, reason: VerdictReason) {
+    verdict(reason);
+    router_verdict(router, reason);
+}
+
+/// Counts what is worth a note in an accepted advert.
+#[inline(always)]
+pub fn notes(router: u32, advert: &Advert) {
+    if advert.flags & event_flag::ADDRESSES_DIFFER != 0 {
+        advisory(router, VerdictReason::NoteAddressesDiffer);
+    }
+    if advert.flags & event_flag::INTERVAL_DIFFERS != 0 {
+        advisory(router, VerdictReason::NoteIntervalDiffers);
+    }
+    if advert.flags & event_flag::TRAILING_BYTES != 0 {
+        advisory(router, VerdictReason::NoteTrailingBytes);
+    }
+    if advert.flags & event_flag::FIRST_NOT_LINK_LOCAL != 0 {
+        advisory(router, VerdictReason::NoteFirstNotLinkLocal);
+    }
+    if advert.checksum == checksum_form::RFC5798 {
+        advisory(router, VerdictReason::NoteLegacyChecksum);
+    }
+}
+
+/// Adds one to a counter that several CPUs write.
+///
+/// # Safety
+/// `counter` must point into a map value, aligned to eight bytes.
+#[inline(always)]
+pub unsafe fn add(counter: *mut u64) {
+    // SAFETY: the caller's promise; an atomic add of the BPF instruction set. `core` has none for this target.
+    unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) counter, in(reg) 1_u64, options(nostack)) };
 }

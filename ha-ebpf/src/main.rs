@@ -1,14 +1,25 @@
-//! Entry points of the data plane.
+//! Entry points of the data plane. What happens to a frame is decided by `classify` (ingress) and `egress`, and turned
+//! into a return code by `outcome`.
 
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
+mod classify;
 mod count;
+mod cursor;
+mod egress;
+mod fence;
 mod maps;
+mod outcome;
+mod report;
+mod rewrite;
+mod router;
+mod vips;
+mod vrrp;
 
 use aya_ebpf::{
     bindings::xdp_action,
-    helpers::bpf_xdp_get_buff_len,
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
@@ -16,16 +27,15 @@ use aya_ebpf::{
 /// Ingress of a monitored interface.
 #[xdp(frags)]
 pub fn holdfast_xdp(ctx: XdpContext) -> u32 {
-    // SAFETY: the context is the kernel's.
-    count::received(unsafe { bpf_xdp_get_buff_len(ctx.ctx) });
-    xdp_action::XDP_PASS
+    count::received(rewrite::frame_length(ctx.ctx));
+    classify::ingress(&ctx).conclude_xdp()
 }
 
 /// Egress of a monitored interface.
 #[classifier]
 pub fn holdfast_tcx(ctx: TcContext) -> i32 {
     count::sent(u64::from(ctx.len()));
-    -1
+    egress::egress(&ctx).conclude_tc()
 }
 
 /// Passes everything: the baseline of benches and the far end of a lab's veth.
@@ -39,7 +49,7 @@ fn panic(_info: &core::panic::PanicInfo) -> ! {
     loop {}
 }
 
-/// Helpers that only GPL-compatible programs may call need this declaration.
+/// The kernel refuses some helpers to programs that are not GPL-compatible.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

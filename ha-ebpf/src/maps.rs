@@ -13,7 +13,7 @@ use ha_common::{
         keys::{RouterKey, SourceKey, VIP_FILTER_WORDS, VipKey},
         values::{
             AdvertTemplate, Lease, LinkCounters, LinkPolicy, MAX_LINKS, MAX_ROUTERS, MAX_VIPS, RouterPolicy,
-            RouterState, RouterVerdicts, Settings,
+            RouterState, RouterVerdicts, Settings, fence,
         },
     },
     verdict_reasons::REASON_SLOTS,
@@ -65,4 +65,22 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
 #[inline(always)]
 pub fn link_slot() -> u32 {
     LINK_SLOT.load()
+}
+
+/// What the controller says about that interface.
+#[inline(always)]
+pub fn link() -> Option<&'static LinkPolicy> {
+    LINKS.get(link_slot())
+}
+
+/// The interface this program instance is attached to; 0 before the controller has said so.
+#[inline(always)]
+pub fn attach_ifindex() -> u32 {
+    link().map_or(0, |link| link.ifindex)
+}
+
+/// One of `ha_common::maps::values::fence`.
+#[inline(always)]
+pub fn fence_mode() -> u32 {
+    SETTINGS.get(0).map_or(fence::NONE, |settings| settings.fence)
 }

@@ -12,6 +12,13 @@ pub trait Buffer: Copy {
     /// As it lies in memory: for checksums, address sums and copies.
     fn ne32(&self, offset: usize) -> Option<u32>;
 
+    /// The same bytes, without what earlier reads have proven about their bounds. The kernel's verifier follows a loop
+    /// over the packet once for each bound it leaves behind; a new start after the loop makes them one.
+    #[inline(always)]
+    fn anew(self) -> Self {
+        self
+    }
+
     fn is_empty(&self) -> bool {
         self.len() == 0
     }

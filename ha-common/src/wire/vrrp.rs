@@ -96,6 +96,13 @@ pub fn vrid<B: Buffer>(frame: B, at: usize, family: u8) -> Checked<u8> {
     present(frame.u8(at + header + VRID))
 }
 
+/// Priority of the message in the IP packet at `at`.
+#[inline(always)]
+pub fn priority<B: Buffer>(frame: B, at: usize, family: u8) -> Option<u8> {
+    let header = if family == 6 { ipv6::HEADER_LENGTH } else { ipv4::header_length(frame, at)? };
+    frame.u8(at + header + PRIORITY)
+}
+
 /// Reads the IP header at `at`.
 ///
 /// # Errors
@@ -115,6 +122,7 @@ fn carrier_v4<B: Buffer>(frame: B, at: usize) -> Checked<Carrier> {
     if total < header || !present(ipv4::is_intact(frame, at, header))? {
         return Err(VerdictReason::HeaderInvalid);
     }
+    let frame = frame.anew();
     Ok(Carrier {
         source: ipv6::mapped(present(ipv4::source(frame, at))?),
         destination: ipv6::mapped(present(ipv4::destination(frame, at))?),
@@ -186,6 +194,7 @@ pub fn validate<B: Buffer>(
         return Err(VerdictReason::AuthTypeInvalid);
     }
     let (checksum, addresses_sum) = verify_checksum(frame, carrier, version, layout, policy.checksum)?;
+    let frame = frame.anew();
     check_ends(carrier, policy, listened_to)?;
     if address_count == 0 {
         return Err(VerdictReason::CountZero);
@@ -248,6 +257,7 @@ fn verify_checksum<B: Buffer>(
         checksum::sum_words::<MAX_ADDRESS_WORDS_V4, B>(frame, message + ADDRESSES, words)
     };
     let addresses = present(addresses)?;
+    let frame = frame.anew();
     let head = u64::from(present(frame.ne32(message))?) + u64::from(present(frame.ne32(message + 4))?);
     let mut sum = head + addresses;
     if version == 2 {

@@ -1,0 +1,79 @@
+//! Ingress: from the Ethernet header to the part that judges the frame.
+//!
+//! Transit leaves here after the header fields that could concern a virtual router have been looked at, without a clock
+//! read and without a hash look-up. `None` inside means that the frame ends too early to be any of ours.
+
+use crate::{cursor::XdpFrame, fence, outcome::Outcome, vrrp};
+use aya_ebpf::programs::XdpContext;
+use ha_common::{
+    verdict_reasons::VerdictReason,
+    wire::{
+        arp,
+        ethernet::{self, ether_type},
+        ipv4, ipv6, ndisc, vlan,
+        vrrp::PROTOCOL,
+    },
+};
+
+/// Judges a received frame.
+#[inline(always)]
+pub fn ingress(ctx: &XdpContext) -> Outcome {
+    inspect(ctx).unwrap_or(Outcome::Transit)
+}
+
+#[inline(always)]
+fn inspect(ctx: &XdpContext) -> Option<Outcome> {
+    let frame = XdpFrame::of(ctx.ctx);
+    let link = vlan::walk(frame)?;
+    let at = link.payload;
+    match link.ether_type {
+        ether_type::IPV4 => {
+            if ipv4::protocol(frame, at)? == PROTOCOL {
+                return Some(vrrp::receive(ctx.ctx, link.vlan, at, 4));
+            }
+            let destination = ipv4::destination(frame, at)?;
+            if let Some(outcome) = to_virtual_mac(frame, link.vlan) {
+                return Some(outcome);
+            }
+            Some(fence::packet_in_v4(frame, destination))
+        }
+        ether_type::IPV6 => ipv6_packet(ctx, frame, link.vlan, at),
+        ether_type::ARP => {
+            if let Some(outcome) = to_virtual_mac(frame, link.vlan) {
+                return Some(outcome);
+            }
+            Some(fence::arp_in(arp::parse(frame, at)?))
+        }
+        _ if link.too_deep() => Some(Outcome::Judged(VerdictReason::VlanTooDeep)),
+        _ => to_virtual_mac(frame, link.vlan),
+    }
+}
+
+#[inline(always)]
+fn ipv6_packet(ctx: &XdpContext, frame: XdpFrame, vlan: u32, at: usize) -> Option<Outcome> {
+    let next = ipv6::next_header(frame, at)?;
+    if next == PROTOCOL {
+        return Some(vrrp::receive(ctx.ctx, vlan, at, 6));
+    }
+    if ipv6::extended_next_header(frame, at, next) == Some(PROTOCOL) {
+        return Some(Outcome::Judged(VerdictReason::ExtensionHeader));
+    }
+    if let Some(outcome) = to_virtual_mac(frame, vlan) {
+        return Some(outcome);
+    }
+    let message = at + ipv6::HEADER_LENGTH;
+    let discovery = if next == ipv6::next_header::ICMPV6 { ndisc::kind(frame, message) } else { None };
+    if discovery == Some(ndisc::Kind::Solicitation)
+        && let Some(outcome) = fence::solicitation_in(frame, ndisc::target_at(message))
+    {
+        return Some(outcome);
+    }
+    let is_neighbour = matches!(discovery, Some(ndisc::Kind::Solicitation | ndisc::Kind::Advertisement));
+    fence::packet_in_v6(frame, ipv6::destination_at(at), is_neighbour)
+}
+
+#[inline(always)]
+fn to_virtual_mac(frame: XdpFrame, vlan: u32) -> Option<Outcome> {
+    let (family, vrid) = ethernet::destination(frame)?.virtual_router()?;
+    fence::virtual_mac_in(vlan, vrid, family)
+}

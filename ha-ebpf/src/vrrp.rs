@@ -1,0 +1,218 @@
+//! Received adverts: from the frame to the verdict.
+//!
+//! Validation is `ha_common::wire::vrrp`; here a valid advert meets the router's state. While the router is owned, a
+//! winner revokes the grant and a loser is answered; otherwise the advert's time is noted. The controller is told of
+//! whatever changes something (RFC 9568 section 6.4).
+
+use crate::{
+    count,
+    cursor::XdpFrame,
+    maps::{ADVERT_SOURCES, ADVERT_TEMPLATES},
+    outcome::Outcome,
+    report, rewrite,
+    router::{Router, now_ns},
+};
+use aya_ebpf::bindings::xdp_md;
+use ha_common::{
+    maps::{
+        keys::SourceKey,
+        values::{RouterPolicy, flag, role},
+    },
+    ring_events::event_flag,
+    verdict_reasons::VerdictReason,
+    wire::{
+        ethernet::HEADER_LENGTH,
+        ipv6,
+        vlan::TAG_LENGTH,
+        vrrp::{self, Advert},
+    },
+};
+
+/// Own intervals after which a Backup can rightly have taken over, so that a losing advert is no longer refuted.
+const INTERVALS_UNTIL_SUCCESSION: u64 = 3;
+
+/// Judges the VRRP packet at offset `payload`. A function of its own, so that transit traffic does not pay for its stack.
+#[inline(never)]
+pub fn receive(ctx: *mut xdp_md, vlan: u32, payload: usize, family: u8) -> Outcome {
+    let frame = XdpFrame::of(ctx);
+    let vrid = match vrrp::vrid(frame, payload, family) {
+        Ok(vrid) => vrid,
+        Err(reason) => return Outcome::Judged(reason),
+    };
+    let Some(router) = Router::find(vlan, vrid, family) else {
+        return Outcome::Judged(VerdictReason::VridUnknown);
+    };
+    let reason = match valid_advert(frame, payload, family, &router) {
+        Ok(advert) => judge(ctx, &router, &advert, (payload - HEADER_LENGTH) / TAG_LENGTH),
+        Err(reason) => reason,
+    };
+    count::router_verdict(router.slot, reason);
+    Outcome::Judged(reason)
+}
+
+#[inline(always)]
+fn valid_advert(
+    frame: XdpFrame,
+    payload: usize,
+    family: u8,
+    router: &Router,
+) -> Result<Advert, VerdictReason> {
+    let carrier = vrrp::carrier(frame, payload, family)?;
+    vrrp::validate(frame, &carrier, router.policy, |source| {
+        let key = SourceKey { router: router.slot, address: ipv6::bytes(source) };
+        ADVERT_SOURCES.get_ptr(&key).is_some()
+    })
+}
+
+#[inline(always)]
+fn judge(ctx: *mut xdp_md, router: &Router, advert: &Advert, tags: usize) -> VerdictReason {
+    // SAFETY: `state` is a valid map value.
+    unsafe {
+        count::add(&raw mut (*router.state).adverts_received);
+        if advert.priority == 0 {
+            count::add(&raw mut (*router.state).priority_zero_received);
+        }
+    }
+    if router.policy.role == role::INITIALIZE {
+        return VerdictReason::AdvertInitialize;
+    }
+    count::notes(router.slot, advert);
+    let now = now_ns();
+    if router.is_owned(now) {
+        while_owned(ctx, router, advert, tags, now)
+    } else {
+        while_not_owned(router, advert, now)
+    }
+}
+
+#[inline(always)]
+fn while_not_owned(router: &Router, advert: &Advert, now: u64) -> VerdictReason {
+    let changed = remember(router, advert);
+    if advert.priority == 0 {
+        report::advert(router, advert, now, 0, 0);
+        return VerdictReason::AdvertReported;
+    }
+    let preempts = router.policy.flags & flag::PREEMPT != 0;
+    let ignored = preempts && advert.priority < router.policy.priority;
+    if !ignored {
+        restart_down_timer(router, now);
+    }
+    // A controller that believes itself Active must hear of every advert that says otherwise.
+    let told = changed || router.policy.role == role::ACTIVE;
+    if told {
+        report::advert(router, advert, now, 0, 0);
+    }
+    match (ignored, told) {
+        (true, _) => VerdictReason::AdvertLowerIgnored,
+        (false, true) => VerdictReason::AdvertReported,
+        (false, false) => VerdictReason::AdvertAbsorbed,
+    }
+}
+
+#[inline(always)]
+fn while_owned(ctx: *mut xdp_md, router: &Router, advert: &Advert, tags: usize, now: u64) -> VerdictReason {
+    let releasing_sender = advert.priority == 0;
+    let silent = own_adverts_are_stale(router, now);
+    if !releasing_sender && (silent || wins(advert, router.policy)) {
+        return revoke(router, advert, now);
+    }
+    if advert.version == 2 && !releasing_sender {
+        return VerdictReason::AdvertLowerIgnored;
+    }
+    if !take_answer(router, now) {
+        return VerdictReason::AdvertAnswerLimited;
+    }
+    let changed = remember(router, advert) || releasing_sender;
+    let epoch = router.policy.epoch;
+    if !silent
+        && let Some(template) = ADVERT_TEMPLATES.get_ptr(router.slot)
+        && let Some(bytes) = rewrite::into_answer(ctx, template, tags)
+    {
+        // SAFETY: `state` is a valid map value.
+        unsafe { count::add(&raw mut (*router.state).adverts_answered) };
+        count::sent(bytes);
+        if changed {
+            report::advert(router, advert, now, epoch, event_flag::ANSWERED);
+        }
+        return VerdictReason::AdvertAnswered;
+    }
+    report::advert(router, advert, now, epoch, 0);
+    VerdictReason::AdvertReported
+}
+
+/// RFC 9568 section 6.4.3: higher priority, or equal priority and the greater source address, unsigned.
+#[inline(always)]
+fn wins(advert: &Advert, policy: &RouterPolicy) -> bool {
+    if policy.priority == 0 || advert.priority > policy.priority {
+        return true;
+    }
+    let theirs = u128::from_be_bytes(ipv6::bytes(advert.source));
+    advert.priority == policy.priority && theirs > u128::from_be_bytes(policy.source)
+}
+
+/// No Backup can rightly have fired while this is false.
+#[inline(always)]
+fn own_adverts_are_stale(router: &Router, now: u64) -> bool {
+    // SAFETY: `state` is a valid map value.
+    let last_sent_ns = unsafe { (*router.state).last_sent_ns };
+    let since = last_sent_ns.max(router.policy.granted_at_ns);
+    now.saturating_sub(since) > INTERVALS_UNTIL_SUCCESSION * router.policy.interval_ns
+}
+
+#[inline(always)]
+fn revoke(router: &Router, advert: &Advert, now: u64) -> VerdictReason {
+    let epoch = router.policy.epoch;
+    // SAFETY: `state` is a valid map value that only the data plane writes.
+    unsafe {
+        (*router.state).revoked_epoch = epoch;
+        (*router.state).revoked_at_ns = now;
+    }
+    restart_down_timer(router, now);
+    remember(router, advert);
+    report::advert(router, advert, now, epoch, event_flag::REVOKED);
+    VerdictReason::AdvertRevoked
+}
+
+#[inline(always)]
+fn restart_down_timer(router: &Router, now: u64) {
+    // SAFETY: `state` is a valid map value that only the data plane writes.
+    unsafe { (*router.state).last_advert_ns = now };
+}
+
+/// Notes what was heard; returns whether it differs from what was heard before.
+#[inline(always)]
+fn remember(router: &Router, advert: &Advert) -> bool {
+    let source = ipv6::bytes(advert.source);
+    // SAFETY: `state` is a valid map value that only the data plane writes.
+    let state = unsafe { &mut *router.state };
+    let changed = u128::from_ne_bytes(state.heard_source) != u128::from_ne_bytes(source)
+        || state.heard_priority != advert.priority
+        || state.heard_interval != advert.interval
+        || state.heard_checksum != advert.checksum
+        || state.heard_flags != advert.flags;
+    if changed {
+        state.heard_source = source;
+        state.heard_priority = advert.priority;
+        state.heard_interval = advert.interval;
+        state.heard_checksum = advert.checksum;
+        state.heard_flags = advert.flags;
+    }
+    changed
+}
+
+/// V-107: takes one of the immediate adverts of this interval. Two CPUs may both take the last one; the bound is
+/// against storms.
+#[inline(always)]
+fn take_answer(router: &Router, now: u64) -> bool {
+    // SAFETY: `state` is a valid map value that only the data plane writes.
+    let state = unsafe { &mut *router.state };
+    if now.saturating_sub(state.answer_window_began_ns) >= router.policy.interval_ns {
+        state.answer_window_began_ns = now;
+        state.answers_in_window = 0;
+    }
+    if state.answers_in_window >= u64::from(router.policy.answers_per_interval) {
+        return false;
+    }
+    state.answers_in_window += 1;
+    true
+}

@@ -1,0 +1,277 @@
+//! The data plane under test: the object loaded without pins, its maps arranged and read back.
+
+use super::frames::{self, address_v6, hex};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
+use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader, Pod};
+use ha_common::maps::keys::{RouterKey, SourceKey, VipKey, filter_bit, mapped};
+use ha_common::maps::names;
+use ha_common::maps::values::{
+    AdvertTemplate, Head, Lease, LinkCounters, LinkPolicy, MAX_ADVERT_FRAME, RouterPolicy, RouterState,
+    RouterVerdicts, Settings, checksum_form, fence, flag, role,
+};
+use ha_common::ring_events::AdvertEvent;
+use ha_common::verdict_reasons::{REASON_SLOTS, VerdictReason};
+use std::time::Duration;
+
+pub const LINK_SLOT: u32 = 3;
+pub const IFINDEX: u32 = 5;
+pub const VLAN_ID: u16 = 30;
+pub const SECOND_NS: u64 = 1_000_000_000;
+/// The VRRPv3 IPv4 router with VRID 51.
+pub const V4: u32 = 7;
+/// The VRRPv3 IPv6 router with VRID 51.
+pub const V6: u32 = 9;
+/// The VRRPv2 router: VRID 51 on VLAN 20.
+pub const V2: u32 = 11;
+/// VLAN of the VRRPv2 router.
+pub const V2_VLAN: u16 = 20;
+pub const EPOCH: u64 = 5;
+const FRAME_ROOM: usize = 4096;
+
+/// Result of one run.
+pub struct Run {
+    pub code: u32,
+    pub frame: Vec<u8>,
+}
+
+pub struct Plane {
+    ebpf: Ebpf,
+}
+
+pub fn now_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place for the result.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time) }, 0);
+    time.tv_sec as u64 * SECOND_NS + time.tv_nsec as u64
+}
+
+impl Plane {
+    /// A Backup of three routers, with the controller's lease valid and `fence = "vip"`.
+    pub fn new() -> Self {
+        let mut ebpf = EbpfLoader::new()
+            .override_global(names::CONST_LINK_SLOT, &LINK_SLOT, true)
+            .load(holdfast::bpf_object::OBJECT)
+            .expect("load the object (as root)");
+        for name in [names::PROGRAM_INGRESS, names::PROGRAM_PASS] {
+            let program: &mut Xdp = ebpf.program_mut(name).expect(name).try_into().expect("XDP");
+            program.load().unwrap_or_else(|error| panic!("{name}: {error:#?}"));
+        }
+        let egress = ebpf.program_mut(names::PROGRAM_EGRESS).expect("egress program");
+        let egress: &mut SchedClassifier = egress.try_into().expect("classifier");
+        egress.load().unwrap_or_else(|error| panic!("egress: {error:#?}"));
+        let mut plane = Plane { ebpf };
+        plane.arrange();
+        plane
+    }
+
+    fn arrange(&mut self) {
+        self.lease_until(now_ns() + 60 * SECOND_NS);
+        self.fence(fence::VIP);
+        self.link(3, 0);
+        for (slot, version, family, vlan) in [(V4, 3, 4, 0), (V6, 3, 6, 0), (V2, 2, 4, u32::from(V2_VLAN))] {
+            let key = RouterKey { ifindex: IFINDEX, vlan, vrid: 51, family, reserved: [0; 2] };
+            self.hash(names::ROUTER_SLOTS).insert(key, slot, 0).expect("router slot");
+            self.set(names::ROUTER_POLICIES, slot, policy(version, family, vlan));
+        }
+        self.virtual_address(V4, 0, mapped(frames::VIP));
+        self.virtual_address(V6, IFINDEX, address_v6(frames::VIP_LINK_LOCAL));
+        self.virtual_address(V6, 0, address_v6(frames::VIP_GLOBAL));
+    }
+
+    fn array<T: Pod>(&mut self, name: &str) -> Array<&mut MapData, T> {
+        Array::try_from(self.ebpf.map_mut(name).expect(name)).expect(name)
+    }
+
+    fn hash<K: Pod>(&mut self, name: &str) -> HashMap<&mut MapData, K, u32> {
+        HashMap::try_from(self.ebpf.map_mut(name).expect(name)).expect(name)
+    }
+
+    fn set<T: Pod>(&mut self, name: &str, slot: u32, value: T) {
+        self.array(name).set(slot, value, 0).expect(name);
+    }
+
+    pub fn lease_until(&mut self, until_ns: u64) {
+        self.set(names::LEASE, 0, Lease { head: Head::of::<Lease>(), reserved: 0, until_ns });
+    }
+
+    pub fn fence(&mut self, fence: u32) {
+        self.set(names::SETTINGS, 0, Settings { head: Head::of::<Settings>(), fence });
+    }
+
+    pub fn link(&mut self, routers: u32, owned: u32) {
+        let head = Head::of::<LinkPolicy>();
+        let policy =
+            LinkPolicy { head, ifindex: IFINDEX, routers, owned, mac: frames::OUR_MAC, reserved: [0; 2] };
+        self.set(names::LINKS, LINK_SLOT, policy);
+    }
+
+    fn virtual_address(&mut self, slot: u32, ifindex: u32, address: [u8; 16]) {
+        self.hash(names::VIPS).insert(VipKey { ifindex, address }, slot, 0).expect("virtual address");
+        let low = u32::from_be_bytes(address[12..].try_into().expect("four bytes"));
+        let bit = filter_bit(low);
+        let mut filter = self.array::<u64>(names::VIP_FILTER);
+        let word = filter.get(&(bit / 64), 0).expect("filter word");
+        filter.set(bit / 64, word | 1 << (bit % 64), 0).expect("filter word");
+    }
+
+    pub fn local_address(&mut self, address: [u8; 16]) {
+        self.hash::<[u8; 16]>(names::LOCAL_ADDRESSES).insert(address, 1, 0).expect("local address");
+    }
+
+    pub fn trust(&mut self, router: u32, address: [u8; 16]) {
+        self.hash(names::ADVERT_SOURCES).insert(SourceKey { router, address }, 1, 0).expect("source");
+    }
+
+    /// Changes a router's policy.
+    pub fn policy(&mut self, slot: u32, change: impl FnOnce(&mut RouterPolicy)) {
+        let mut map = self.array::<RouterPolicy>(names::ROUTER_POLICIES);
+        let mut policy = map.get(&slot, 0).expect("policy");
+        change(&mut policy);
+        map.set(slot, policy, 0).expect("policy");
+    }
+
+    /// Makes the router ours, granted just now.
+    pub fn own(&mut self, slot: u32) {
+        self.policy(slot, |policy| {
+            policy.role = role::ACTIVE;
+            policy.epoch = EPOCH;
+            policy.granted_at_ns = now_ns();
+        });
+    }
+
+    pub fn template(&mut self, slot: u32, frame: &[u8]) {
+        let mut template = AdvertTemplate {
+            head: Head::of::<AdvertTemplate>(),
+            length: frame.len() as u32,
+            frame: [0; MAX_ADVERT_FRAME],
+            reserved: [0; 6],
+        };
+        template.frame[..frame.len()].copy_from_slice(frame);
+        self.set(names::ADVERT_TEMPLATES, slot, template);
+    }
+
+    pub fn state(&mut self, slot: u32) -> RouterState {
+        self.array(names::ROUTER_STATES).get(&slot, 0).expect("state")
+    }
+
+    pub fn set_state(&mut self, slot: u32, change: impl FnOnce(&mut RouterState)) {
+        let mut state = self.state(slot);
+        change(&mut state);
+        self.set(names::ROUTER_STATES, slot, state);
+    }
+
+    pub fn verdicts(&mut self) -> [u64; REASON_SLOTS] {
+        let map = self.ebpf.map_mut(names::VERDICTS).expect("verdicts");
+        let map: PerCpuArray<_, u64> = PerCpuArray::try_from(map).expect("per-CPU array");
+        std::array::from_fn(|slot| map.get(&(slot as u32), 0).expect("counter").iter().sum())
+    }
+
+    pub fn router_verdicts(&mut self, slot: u32) -> [u64; REASON_SLOTS] {
+        self.array::<RouterVerdicts>(names::ROUTER_VERDICTS).get(&slot, 0).expect("verdicts").counts
+    }
+
+    pub fn verdict(&mut self, reason: VerdictReason) -> u64 {
+        self.verdicts()[reason as usize]
+    }
+
+    pub fn traffic(&mut self) -> LinkCounters {
+        let map = self.ebpf.map_mut(names::LINK_COUNTERS).expect("link counters");
+        let map: PerCpuArray<_, LinkCounters> = PerCpuArray::try_from(map).expect("per-CPU array");
+        map.get(&LINK_SLOT, 0).expect("counters").iter().fold(LinkCounters::default(), |sum, cpu| {
+            LinkCounters {
+                rx_packets: sum.rx_packets + cpu.rx_packets,
+                rx_bytes: sum.rx_bytes + cpu.rx_bytes,
+                tx_packets: sum.tx_packets + cpu.tx_packets,
+                tx_bytes: sum.tx_bytes + cpu.tx_bytes,
+            }
+        })
+    }
+
+    /// Takes everything out of the event ring.
+    pub fn events(&mut self) -> Vec<AdvertEvent> {
+        let map = self.ebpf.map_mut(names::EVENTS).expect("events");
+        let mut ring = RingBuf::try_from(map).expect("ring");
+        let mut events = Vec::new();
+        while let Some(record) = ring.next() {
+            assert_eq!(record.len(), size_of::<AdvertEvent>());
+            // SAFETY: a record of this size is an `AdvertEvent`, for which any bytes are valid.
+            events.push(unsafe { record.as_ptr().cast::<AdvertEvent>().read_unaligned() });
+        }
+        events
+    }
+
+    pub fn ingress(&mut self, frame: &[u8]) -> Run {
+        let program: &Xdp = self.ebpf.program(names::PROGRAM_INGRESS).expect("XDP").try_into().expect("XDP");
+        run(program, frame)
+    }
+
+    pub fn egress(&mut self, frame: &[u8]) -> Run {
+        let program = self.ebpf.program(names::PROGRAM_EGRESS).expect("classifier");
+        let program: &SchedClassifier = program.try_into().expect("classifier");
+        run(program, frame)
+    }
+
+    /// Time per run of `program` on `frame`, as the kernel measures it.
+    pub fn time(&mut self, program: &str, frame: &[u8], repeat: u32) -> Duration {
+        let program = self.ebpf.program(program).expect("program");
+        let program: &Xdp = program.try_into().expect("XDP");
+        let options = TestRunOptions { data_in: Some(frame), repeat, ..Default::default() };
+        program.test_run(options).expect("test run").duration
+    }
+
+    /// Instructions that the verifier looked at, by program.
+    pub fn verified_instructions(&mut self) -> Vec<(String, u32)> {
+        let programs = self.ebpf.programs();
+        let counted = programs.map(|(name, program)| {
+            let info = program.info().expect("program information");
+            (name.to_owned(), info.verified_instruction_count().unwrap_or(0))
+        });
+        counted.collect()
+    }
+}
+
+fn run<P>(program: &P, frame: &[u8]) -> Run
+where
+    P: for<'a> TestRun<Opts<'a> = TestRunOptions<'a>, Result = aya::programs::TestRunResult>,
+{
+    let mut out = vec![0; FRAME_ROOM];
+    let options = TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..Default::default() };
+    let result = program.test_run(options).expect("test run");
+    out.truncate(result.data_size_out as usize);
+    Run { code: result.return_value, frame: out }
+}
+
+fn policy(version: u8, family: u8, vlan: u32) -> RouterPolicy {
+    let (list, source) = if family == 6 {
+        let list = [hex(frames::VIP_LINK_LOCAL), hex(frames::VIP_GLOBAL)].concat();
+        (list, address_v6(frames::OUR_LINK_LOCAL))
+    } else {
+        (frames::VIP.to_vec(), mapped(frames::OUR_ADDRESS))
+    };
+    RouterPolicy {
+        head: Head::of::<RouterPolicy>(),
+        ifindex: IFINDEX,
+        epoch: 0,
+        granted_at_ns: 0,
+        grant_until_ns: u64::MAX,
+        interval_ns: SECOND_NS,
+        addresses_sum: addresses_sum(&list),
+        source,
+        vlan,
+        answers_per_interval: 2,
+        flags: flag::PREEMPT | flag::ACCEPT | flag::VIRTUAL_MAC,
+        vrid: 51,
+        family,
+        version,
+        role: role::BACKUP,
+        priority: 100,
+        checksum: checksum_form::ANY,
+        address_count: if family == 6 { 2 } else { 1 },
+        reserved: [0; 7],
+    }
+}
+
+pub fn addresses_sum(list: &[u8]) -> u64 {
+    list.chunks(4).map(|word| u64::from(u32::from_ne_bytes(word.try_into().expect("four bytes")))).sum()
+}
