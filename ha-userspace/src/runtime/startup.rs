@@ -10,7 +10,7 @@ use super::realtime::{self, RealtimePriority};
 use super::requests::Command;
 use super::server;
 use crate::config::Loaded;
-use crate::config::validated::Config;
+use crate::config::validated::{Config, Node};
 use crate::datapath::Datapath;
 use crate::effects::adverts::{AdvertOptions, AdvertSender};
 use crate::effects::clean_up::{self, CleanUpReport};
@@ -46,15 +46,22 @@ pub fn run(loaded: Loaded, config_path: &Path) -> Result<()> {
     served.and(ended)
 }
 
-/// Removes what a dead daemon left: addresses first, programs and pins last. Refuses while one runs.
-pub fn unload(config: &Config) -> Result<()> {
-    let instance = Instance::claim(&config.node)?;
-    let report = clean_up::clean_up_blocking(&config.node.state_dir).context("removing left addresses")?;
-    report_left_behind(&report);
+/// Removes what a dead daemon left: addresses first, programs and pins last. Refuses while one runs. Returns what was
+/// done, as sentences.
+pub fn unload(node: &Node) -> Result<Vec<String>> {
+    let instance = Instance::claim(node)?;
+    let report = clean_up::clean_up_blocking(&node.state_dir).context("removing left addresses")?;
     let pins = instance.pins.clear().context("removing pinned programs and maps")?;
     Datapath::detach_left_filters();
-    println!("removed {} addresses, {} macvlans, {pins} pins", report.addresses.len(), report.macvlans.len(),);
-    instance.pins.remove().map_err(Into::into)
+    instance.pins.remove()?;
+    let mut done: Vec<String> = Vec::new();
+    done.extend(report.addresses.iter().map(|address| format!("removed the address {address}")));
+    done.extend(report.macvlans.iter().map(|macvlan| format!("removed the macvlan {macvlan}")));
+    done.extend(report.sysctls.iter().map(|setting| format!("restored {setting}")));
+    if pins > 0 {
+        done.push(format!("detached the data plane and removed {pins} pins from {}", node.bpf_dir.display()));
+    }
+    Ok(done)
 }
 
 /// Starts every part but the controller itself.
