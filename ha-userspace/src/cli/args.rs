@@ -7,7 +7,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// Highly available gateways: VRRP with an XDP data plane.
 #[derive(Debug, Parser)]
-#[command(name = "holdfast", version, about, subcommand_required = true, arg_required_else_help = false)]
+#[command(name = "holdfast", version, subcommand_required = true, arg_required_else_help = false)]
 pub struct Arguments {
     /// Write the result as JSON
     #[arg(long, global = true)]
