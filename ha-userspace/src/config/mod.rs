@@ -20,7 +20,7 @@ pub use validated::Config;
 
 use problem::Report;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 /// Largest configuration file that is read, bytes.
@@ -65,6 +65,17 @@ impl Lines {
 ///
 /// Every problem of the file, in the order of its lines.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
+    let loaded = parse_file(path)?;
+    let problems = environment::secret_problems(&loaded.config, &loaded.lines);
+    if problems.is_empty() { Ok(loaded) } else { Err(problems) }
+}
+
+/// Reads and validates a file, whatever this host has of what it names.
+///
+/// # Errors
+///
+/// Every problem of the file, in the order of its lines.
+pub fn parse_file(path: &Path) -> Result<Loaded, Vec<Problem>> {
     let file = path.display().to_string();
     let text = read(path).map_err(|reason| {
         vec![Problem {
@@ -75,9 +86,23 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
             help: "name a readable file with --config".to_owned(),
         }]
     })?;
-    let loaded = parse(&text, &file)?;
-    let problems = environment::secret_problems(&loaded.config, &loaded.lines);
-    if problems.is_empty() { Ok(loaded) } else { Err(problems) }
+    parse(&text, &file)
+}
+
+/// `[node]` of a file that says nothing about it.
+///
+/// # Errors
+///
+/// A default that is out of its own bounds; tests see to it that there is none.
+pub fn default_node() -> Result<validated::Node, Vec<Problem>> {
+    let mut report = Report::new("defaults", "");
+    let raw = raw::read(&DeTable::new(), &mut report);
+    validation::node(&raw.node, &mut report).ok_or_else(|| report.into_problems())
+}
+
+/// Where the daemon of the default configuration listens.
+pub fn default_socket() -> PathBuf {
+    Path::new(schema::DEFAULT_RUN_DIR).join(validated::CONTROL_SOCKET)
 }
 
 fn read(path: &Path) -> Result<String, String> {

@@ -148,6 +148,9 @@ pub const OWNER_PRIORITY: u8 = 255;
 pub const PRIMARY_PRIORITY: u8 = 200;
 pub const SECONDARY_PRIORITY: u8 = 100;
 
+/// Default of `node.run_dir`.
+pub const DEFAULT_RUN_DIR: &str = "/run/holdfast";
+
 /// Every section of the file.
 pub const SECTIONS: &[Section] = &[
     Section { name: "node", repeatable: false, settings: NODE },
@@ -165,7 +168,7 @@ pub const SECTIONS: &[Section] = &[
 const NODE: &[Setting] = &[
     name("name"),
     integer("id", 1, 65_535, None),
-    path("run_dir", "/run/holdfast"),
+    path("run_dir", DEFAULT_RUN_DIR),
     path("state_dir", "/var/lib/holdfast"),
     path("bpf_dir", "/sys/fs/bpf/holdfast"),
 ];

@@ -76,6 +76,13 @@ fn one_virtual_router_is_enough() {
 }
 
 #[test]
+fn the_default_node_is_that_of_the_smallest_file() {
+    let node = default_node().unwrap();
+    assert_eq!(node, parse(ROUTER, "t.toml").unwrap().config.node);
+    assert_eq!(node.control_socket(), default_socket());
+}
+
+#[test]
 fn the_primary_has_the_higher_base_priority() {
     let loaded = parse(&format!("[ha]\nprimary = true\n{ROUTER}"), "t.toml").unwrap();
     assert_eq!(loaded.config.virtual_routers[0].priority, Priority(200));

@@ -62,10 +62,10 @@ impl Client {
     /// The connection broke, or the answer makes no sense.
     pub fn ask(&mut self, request: &Request) -> Result<Response, ClientError> {
         self.send(request)?;
-        self.next()?.ok_or(ClientError::Closed)
+        self.next_response()?.ok_or(ClientError::Closed)
     }
 
-    /// Sends a request; the answers are fetched with [`Client::next`].
+    /// Sends a request; the answers are fetched with [`Client::next_response`].
     ///
     /// # Errors
     ///
@@ -85,7 +85,7 @@ impl Client {
     /// # Errors
     ///
     /// The connection broke, or the answer makes no sense.
-    pub fn next(&mut self) -> Result<Option<Response>, ClientError> {
+    pub fn next_response(&mut self) -> Result<Option<Response>, ClientError> {
         let mut line = Vec::new();
         match self.reader.read_until(b'\n', &mut line) {
             Ok(0) => Ok(None),
@@ -136,7 +136,7 @@ mod tests {
         let mut client = Client::connect(&path).unwrap();
         assert_eq!(client.ask(&Request::Reload).unwrap(), Response::done("ok"));
         assert_eq!(thread.join().unwrap(), "{\"request\":\"reload\"}\n");
-        assert_eq!(client.next().unwrap(), None);
+        assert_eq!(client.next_response().unwrap(), None);
     }
 
     #[test]

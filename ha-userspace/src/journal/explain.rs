@@ -263,9 +263,8 @@ mod tests {
     #[test]
     fn why_is_told_in_sentences() {
         let record = record(Cause::AdvertTimeout);
-        let now = Timestamp::from(
-            std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000 + 3_725),
-        );
+        let now =
+            Timestamp::from(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + 3_725));
         assert_eq!(
             why(&record, now),
             [

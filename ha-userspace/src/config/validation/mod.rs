@@ -40,7 +40,7 @@ pub(super) fn validate(raw: &Raw, report: &mut Report) -> Option<Config> {
     })
 }
 
-fn node(raw: &RawNode, report: &mut Report) -> Option<Node> {
+pub(super) fn node(raw: &RawNode, report: &mut Report) -> Option<Node> {
     if let Some(run_dir) = &raw.run_dir.value {
         socket_path_fits(&raw.run_dir, run_dir, report);
     }

@@ -1,0 +1,337 @@
+//! Status and events as text for people: 80 columns, no colours. Pure text from the answers.
+
+use crate::config::units::show_duration;
+use crate::control::status::{
+    AttachMode, FamilyName, Health, LinkStatus, PeerStatus, ReasonCounts, Status, VirtualRouterStatus,
+};
+use crate::journal::{EventRecord, Timestamp, explain};
+use holdfast_engine::Role;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// Columns of a terminal.
+const WIDTH: usize = 80;
+/// Column at which the text beside a label begins.
+const INDENT: usize = 14;
+
+/// One event on one line.
+pub(super) fn event(record: &EventRecord) -> String {
+    format!("{} {}", record.at, explain::line(&record.event))
+}
+
+/// The whole status as of `now`.
+pub(super) fn status(status: &Status, now: Timestamp) -> String {
+    let mut text = String::new();
+    node(&mut text, status, now);
+    for router in &status.virtual_routers {
+        text.push('\n');
+        virtual_router(&mut text, router, now);
+    }
+    if !status.peers.is_empty() {
+        text.push_str("\npeers\n");
+        status.peers.iter().for_each(|each| peer(&mut text, each));
+    }
+    if !status.links.is_empty() {
+        text.push_str("\nlinks\n");
+        status.links.iter().for_each(|each| link(&mut text, each));
+    }
+    for pair in &status.link_pairs {
+        labelled(
+            &mut text,
+            "pair",
+            &format!("{} {}", pair.name, if pair.active { "active" } else { "DOWN" }),
+        );
+    }
+    text.push('\n');
+    data_plane(&mut text, status);
+    text
+}
+
+fn node(text: &mut String, status: &Status, now: Timestamp) {
+    let node = &status.node;
+    let id = node.id.map(|id| format!(" (id {id})")).unwrap_or_default();
+    let primary = if node.primary { ", primary" } else { "" };
+    let up = explain::age(node.started_at.until(now));
+    let line = format!("{}{id}, {}{primary}, holdfast {}, up {up}", node.name, node.mode, node.version);
+    labelled_at(text, 0, "node", &line);
+    let controller = &status.controller;
+    let line = format!(
+        "lease {}, {} left; its loop was at most {} late",
+        span(controller.lease_ns),
+        span(controller.lease_remaining_ns),
+        span(controller.loop_lateness_max_ns)
+    );
+    labelled(text, "controller", &line);
+    if controller.journal_failures > 0 {
+        let line = format!("{} EVENTS NOT WRITTEN TO DISK", controller.journal_failures);
+        labelled(text, "journal", &line);
+    }
+    if status.flaps.count > 0 || status.flaps.latched {
+        let latched = if status.flaps.latched { ", LATCHED" } else { "" };
+        let (flaps, window) = (&status.flaps, span(status.flaps.window_ns));
+        let line = format!("{} in {window}, {} allowed{latched}", flaps.count, flaps.maximum_allowed);
+        labelled(text, "flaps", &line);
+    }
+    if status.bypass.engaged {
+        let line = format!("{} ENGAGED: {}", status.bypass.driver, status.bypass.pairs.join(", "));
+        labelled(text, "bypass", &line);
+    }
+}
+
+fn virtual_router(text: &mut String, router: &VirtualRouterStatus, now: Timestamp) {
+    let state = match (router.state, router.owned) {
+        (Role::Active, true) => "ACTIVE, owned",
+        (Role::Active, false) => "ACTIVE, NOT OWNED",
+        (Role::Backup, _) => "BACKUP",
+        (Role::Initialize, _) => "INITIALIZE",
+    };
+    let fenced = if router.fenced { ", fenced" } else { "" };
+    labelled_at(text, 0, &router.name, &format!("{state}{fenced}"));
+    let family = match router.family {
+        FamilyName::Ipv4 => "IPv4",
+        FamilyName::Ipv6 => "IPv6",
+    };
+    let group = router.group.as_ref().map(|group| format!(", group {group}")).unwrap_or_default();
+    let (vrid, interface, version) = (router.vrid, &router.interface, router.version);
+    labelled(text, "router", &format!("VRID {vrid} on {interface}, VRRPv{version} {family}{group}"));
+    labelled(text, "addresses", &router.addresses.join(", "));
+    labelled(text, "priority", &priority(router));
+    labelled(text, "active", &active(router, now));
+    if let Some(until) = router.held_until {
+        labelled(text, "held until", &until.to_string());
+    }
+    match &router.last_transition {
+        None => labelled(text, "since", "the start; no transition yet"),
+        Some(last) => {
+            let evidence = if last.detail.is_empty() { String::new() } else { format!(" ({})", last.detail) };
+            let line = format!(
+                "{} ({} ago): {} -> {}: {}{evidence}",
+                last.at,
+                explain::age(last.at.until(now)),
+                explain::role(last.from),
+                explain::role(last.to),
+                explain::cause(last.cause)
+            );
+            labelled(text, "since", &line);
+        }
+    }
+    labelled(text, "adverts", &adverts(router));
+    labelled_counts(text, "discards", &router.discards);
+}
+
+fn priority(router: &VirtualRouterStatus) -> String {
+    if router.priority == router.effective_priority {
+        router.priority.to_string()
+    } else {
+        format!("{}, now {}", router.priority, router.effective_priority)
+    }
+}
+
+fn active(router: &VirtualRouterStatus, now: Timestamp) -> String {
+    let since = |since: Timestamp| format!(" for {}", explain::age(since.until(now)));
+    match (router.state, router.active_router) {
+        (Role::Active, address) => {
+            let address = address.map(|address| format!(" ({address})")).unwrap_or_default();
+            format!("this node{address}{}", router.active_since.map(since).unwrap_or_default())
+        }
+        (_, Some(address)) => address.to_string(),
+        (_, None) => "unknown".to_owned(),
+    }
+}
+
+fn adverts(router: &VirtualRouterStatus) -> String {
+    let mut line = format!(
+        "{} sent, {} received, {} answered in XDP",
+        router.adverts_sent, router.adverts_received, router.adverts_answered_in_xdp
+    );
+    if let Some(age) = router.last_advert_age_ns {
+        let _ = write!(line, ", last heard {} ago", span(age));
+    }
+    if let Some(interval) = router.learned_interval_ns {
+        let _ = write!(line, ", every {}", span(interval));
+    }
+    line
+}
+
+fn peer(text: &mut String, peer: &PeerStatus) {
+    let health = match peer.health {
+        Health::Healthy => "healthy",
+        Health::Unhealthy => "UNHEALTHY",
+        Health::Unknown => "unknown",
+    };
+    let paths: Vec<_> = peer
+        .paths
+        .iter()
+        .map(|path| match path.rtt_ns {
+            Some(rtt) => format!("{} {}", path.address, span(rtt)),
+            None => path.address.to_string(),
+        })
+        .collect();
+    labelled(text, &peer.name, &format!("id {}, {health}, paths {}", peer.id, paths.join(", ")));
+}
+
+fn link(text: &mut String, link: &LinkStatus) {
+    let carrier = if link.carrier { "up" } else { "DOWN" };
+    let mode = match link.mode {
+        Some(AttachMode::Native) => "native",
+        Some(AttachMode::Generic) => "generic",
+        None => "NO XDP",
+    };
+    let (rx, tx) = (rate(link.rx_bps), rate(link.tx_bps));
+    let _ = writeln!(text, "  {:<15}  {carrier:<4}  {mode:<7}  rx {rx:>9}  tx {tx:>9}", link.name);
+}
+
+fn data_plane(text: &mut String, status: &Status) {
+    let attached = if status.data_plane.attached { "attached everywhere" } else { "NOT ATTACHED EVERYWHERE" };
+    labelled_at(text, 0, "data plane", &format!("{} {attached}", status.data_plane.program));
+    labelled_counts(text, "verdicts", &status.data_plane.verdicts);
+}
+
+/// Only what occurred; nothing where nothing did.
+fn labelled_counts(text: &mut String, label: &str, counts: &ReasonCounts) {
+    let counts: Vec<_> = counts
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(reason, count)| format!("{reason}\u{a0}{count}"))
+        .collect();
+    if !counts.is_empty() {
+        labelled(text, label, &counts.join(", "));
+    }
+}
+
+fn labelled(text: &mut String, label: &str, value: &str) {
+    labelled_at(text, 2, label, value);
+}
+
+/// `label  value`, the value wrapped between words; a no-break space keeps two words together.
+fn labelled_at(text: &mut String, margin: usize, label: &str, value: &str) {
+    let mut line = format!("{:margin$}{label}", "");
+    let padding = INDENT.saturating_sub(line.chars().count()).max(1);
+    let _ = write!(line, "{:padding$}", "");
+    let mut empty = true;
+    for word in value.split(' ') {
+        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            finish_line(text, &line);
+            line = " ".repeat(INDENT);
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    finish_line(text, &line);
+}
+
+fn finish_line(text: &mut String, line: &str) {
+    text.push_str(line.replace('\u{a0}', " ").trim_end());
+    text.push('\n');
+}
+
+/// A span to three significant places or so.
+fn span(nanos: u64) -> String {
+    let grain = match nanos {
+        10_000_000_000.. => 100_000_000,
+        10_000_000.. => 1_000_000,
+        10_000.. => 1_000,
+        _ => 1,
+    };
+    show_duration(Duration::from_nanos(nanos - nanos % grain))
+}
+
+/// A rate with one decimal: `12.3Mbps`.
+fn rate(bits_per_second: u64) -> String {
+    const UNITS: [(u64, &str); 4] =
+        [(1_000_000_000_000, "Tbps"), (1_000_000_000, "Gbps"), (1_000_000, "Mbps"), (1_000, "kbps")];
+    UNITS.iter().find(|(size, _)| bits_per_second >= *size).map_or_else(
+        || format!("{bits_per_second}bps"),
+        |(size, unit)| format!("{}.{}{unit}", bits_per_second / size, bits_per_second % size / (size / 10)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::status::samples;
+
+    #[test]
+    fn status_is_readable() {
+        let expected = "\
+node          gw-a (id 1), active-passive, primary, holdfast 0.1.0, up 1h
+  controller  lease 1s, 912ms left; its loop was at most 3.1ms late
+
+lan           ACTIVE, owned
+  router      VRID 51 on lan0, VRRPv3 IPv4, group gateway
+  addresses   192.0.2.1/24
+  priority    200
+  active      this node (192.0.2.2) for 59m 50s
+  since       2023-11-14T22:13:30.000Z (59m 50s ago): Backup -> Active: no
+              advert arrived for Active_Down_Interval (last advert 3.6s ago)
+  adverts     100 sent, 7 received, 1 answered in XDP, last heard 5s ago, every
+              1s
+  discards    ttl-invalid 3
+
+peers
+  gw-b        id 2, unknown, paths 192.0.2.3
+
+links
+  lan0             up    native   rx  12.3Mbps  tx    999bps
+  pair        edge active
+
+data plane    holdfast_xdp attached everywhere
+  verdicts    advert-absorbed 42
+";
+        assert_eq!(status(&samples::status(), samples::at(3_600)), expected);
+    }
+
+    #[test]
+    fn what_is_wrong_stands_out() {
+        let mut wrong = samples::status();
+        wrong.controller.journal_failures = 2;
+        wrong.flaps.latched = true;
+        wrong.data_plane.attached = false;
+        let router = &mut wrong.virtual_routers[0];
+        router.owned = false;
+        router.fenced = true;
+        router.effective_priority = 1;
+        router.last_transition = None;
+        wrong.links[0].carrier = false;
+        wrong.links[0].mode = None;
+        let text = status(&wrong, samples::at(0));
+        for line in [
+            "  journal     2 EVENTS NOT WRITTEN TO DISK\n",
+            "  flaps       0 in 10m, 3 allowed, LATCHED\n",
+            "lan           ACTIVE, NOT OWNED, fenced\n",
+            "  priority    200, now 1\n",
+            "  since       the start; no transition yet\n",
+            "  lan0             DOWN  NO XDP   rx",
+            "data plane    holdfast_xdp NOT ATTACHED EVERYWHERE\n",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn long_lists_stay_within_the_width() {
+        let mut many = samples::status();
+        let router = &mut many.virtual_routers[0];
+        router.name = "a-name-that-is-longer-than-the-label-column".to_owned();
+        router.addresses = (1..60).map(|last| format!("192.0.2.{last}/24")).collect();
+        many.data_plane.verdicts = ha_common::verdict_reasons::VerdictReason::ALL
+            .iter()
+            .map(|reason| (reason.name().to_owned(), 7))
+            .collect();
+        let text = status(&many, samples::at(0));
+        let longest = text.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(WIDTH), "{text}");
+        assert!(text.contains("advert-absorbed 7, "));
+    }
+
+    #[test]
+    fn rates_have_one_decimal() {
+        for (bps, text) in [(0, "0bps"), (999, "999bps"), (1_000, "1.0kbps"), (12_345_678, "12.3Mbps")] {
+            assert_eq!(rate(bps), text);
+        }
+    }
+}
