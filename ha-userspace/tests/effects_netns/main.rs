@@ -1,0 +1,7 @@
+//! The effects on real kernels: addresses, macvlans, link events and adverts in network namespaces. Needs root.
+
+mod addresses;
+mod adverts;
+mod bench;
+mod links;
+mod macvlans;
