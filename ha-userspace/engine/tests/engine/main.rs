@@ -1,4 +1,6 @@
 //! Tests of the whole engine through its public face, one module per subject. Names cite conformance numbers.
 
 mod election;
+mod properties;
+mod state_table;
 mod support;
