@@ -2,5 +2,6 @@
 
 mod election;
 mod properties;
+mod simulation;
 mod state_table;
 mod support;
