@@ -42,7 +42,8 @@ pub(crate) struct Port {
     pub(crate) policy: Option<PolicyWrite>,
     pub(crate) revoked: u64,
     pub(crate) last_heard: Option<Instant>,
-    known: Option<(IpAddr, u8, Duration)>,
+    /// What the engine was last told, and under which role and preemption.
+    told: Option<(IpAddr, u8, Duration, Role, bool)>,
     last_sent: Option<Instant>,
     /// Next scheduled advert, and the interval.
     pub(crate) schedule: Option<(Instant, Duration)>,
@@ -71,7 +72,7 @@ impl Node {
             policy: None,
             revoked: 0,
             last_heard: None,
-            known: None,
+            told: None,
             last_sent: None,
             schedule: None,
             addressed: false,
@@ -127,7 +128,7 @@ impl Node {
         let Some(policy) = port.policy.filter(|policy| policy.role != Role::Initialize) else {
             return Vec::new();
         };
-        let seen = (frame.source, frame.priority, frame.interval);
+        let seen = (frame.source, frame.priority, frame.interval, policy.role, policy.preempt);
         let mut advert = Advert {
             at: now,
             interval: frame.interval,
@@ -137,7 +138,7 @@ impl Node {
         let mut wishes = Vec::new();
         if policy.role == Role::Backup {
             let lower = policy.preempt && frame.priority < policy.priority && frame.priority > 0;
-            let changed = port.known.replace(seen) != Some(seen);
+            let changed = port.told.replace(seen) != Some(seen);
             if !lower && frame.priority > 0 {
                 port.last_heard = Some(now);
             }
@@ -150,7 +151,6 @@ impl Node {
             let overdue =
                 Duration::from_nanos(port.config.advertisement_interval.as_nanos() * OVERDUE_INTERVALS);
             let late = port.last_sent.is_none_or(|sent| now > sent + overdue);
-            port.known = None;
             if frame.priority > 0 && (wins || late) {
                 port.revoked = policy.epoch;
                 advert.revoked = true;
@@ -196,19 +196,22 @@ impl Node {
         self.paused = Some(now);
     }
 
-    /// The controller goes on: a lapsed lease first, then its own stall, then what waited.
+    /// The controller goes on: its own stall first, then what waited, then a lapsed lease, then timers.
     pub(crate) fn resume(&mut self, now: Instant) -> Vec<Wish> {
         let Some(since) = self.paused else { return Vec::new() };
         let mut wishes = Vec::new();
         let lapsed = since + LEASE;
-        if now >= lapsed {
-            wishes.extend(self.input(now, Input::LeaseLapsed { at: lapsed }));
-        }
-        self.paused = None;
         let heard = |port: &&Port| port.last_heard.is_none_or(|at| at < since);
         let silent: Vec<InterfaceId> =
             self.ports.values().filter(heard).map(|port| port.config.interface).collect();
         wishes.extend(self.input(now, Input::Stalled { began: since, ended: now, silent }));
+        while let Some(input) = self.ring.pop_front() {
+            wishes.extend(self.input(now, input));
+        }
+        if now >= lapsed {
+            wishes.extend(self.input(now, Input::LeaseLapsed { at: lapsed }));
+        }
+        self.paused = None;
         wishes.extend(self.run(now));
         wishes
     }
