@@ -1,6 +1,6 @@
 //! Nodes joined by simulated segments: latency, loss, partitions, pauses, death; one seed, one history.
 //!
-//! Owners are counted as hosts would: whose data plane answers for the address. Every failure names its seed.
+//! Owners are counted as hosts would: whose data plane answers for the address. Every assertion names its seed.
 
 mod node;
 mod scenarios;
@@ -53,7 +53,6 @@ pub(crate) struct Ownership {
 }
 
 pub(crate) struct World {
-    pub(crate) seed: u64,
     pub(crate) now: Instant,
     pub(crate) nodes: Vec<Node>,
     dice: Dice,
@@ -70,7 +69,6 @@ impl World {
     pub(crate) fn new(seed: u64, nodes: Vec<Vec<RouterConfig>>) -> Self {
         let sources = (0..nodes.len()).map(|number| ip(&format!("192.0.2.{}", 10 + number)));
         let mut world = World {
-            seed,
             now: START,
             nodes: sources.zip(&nodes).map(|(source, routers)| Node::new(source, routers)).collect(),
             dice: Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
