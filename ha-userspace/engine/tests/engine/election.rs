@@ -270,3 +270,49 @@ fn a_transition_explains_itself() {
     assert_eq!(transition.peer, Some((peer(), 200)));
     assert_eq!(bench.view().last_transition, Some(transition));
 }
+
+#[test]
+fn v089_reports_that_come_late_are_weighed_by_when_they_arrived() {
+    let mut bench = Bench::started(config(100));
+    bench.hear(advert(peer(), 200));
+    bench.pass(centis(50));
+    let released_at = bench.now;
+    bench.pass(centis(10));
+    bench.input(Input::Heard { router: ROUTER, at: bench.now });
+    let deadline = bench.engine.next_deadline();
+    let report = |bench: &mut Bench, at, priority| {
+        let advert = Advert { at, ..advert(peer(), priority) };
+        bench.input(Input::Advert { router: ROUTER, advert });
+    };
+    report(&mut bench, released_at, 0);
+    assert_eq!(bench.engine.next_deadline(), deadline, "the owner has spoken since it released");
+    bench.hear(advert(peer(), 0));
+    let released = bench.engine.next_deadline();
+    report(&mut bench, released_at, 200);
+    assert_eq!(bench.engine.next_deadline(), released, "what it said before does not count");
+}
+
+#[test]
+fn v080_after_the_interface_returns_the_learned_interval_is_our_own_again() {
+    let mut bench = Bench::started(config(100));
+    bench.hear(at_centis(peer(), 200, 300));
+    bench.input(Input::Interface { interface: LAN, up: false });
+    bench.input(Input::Interface { interface: LAN, up: true });
+    assert_eq!(bench.remaining(), Some(nanos(3_609_375_000)));
+    assert_eq!(bench.view().active_router, None);
+}
+
+#[test]
+fn v112_announcements_against_a_rival_are_not_closer_than_an_own_interval() {
+    let slow = RouterConfig { advertisement_interval: Duration::from_secs(5), ..config(100) };
+    let mut bench = Bench::active(slow);
+    bench.pass(Duration::from_secs(30));
+    assert!(names(&bench.hear(advert(peer(), 50))).contains(&"announce".to_string()));
+    bench.pass(Duration::from_secs(2));
+    bench.hear(advert(peer(), 50));
+    assert_eq!(bench.remaining(), Some(Duration::from_secs(3)));
+    // A router on its way out announces no more.
+    bench.input(Input::Failover { group: None });
+    let later = bench.pass(Duration::from_secs(4));
+    assert_eq!(later, []);
+}

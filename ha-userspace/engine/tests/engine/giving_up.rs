@@ -232,3 +232,13 @@ fn grants_stay_above_those_of_an_earlier_run() {
     let promoted = later.run_to_deadline();
     assert!(policies(&promoted)[0].epoch > first.map_or(0, Instant::as_nanos));
 }
+
+#[test]
+fn a_lapse_during_a_failover_leaves_the_order_in_force() {
+    let mut bench = Bench::active(config(200));
+    bench.input(Input::Failover { group: None });
+    let lapsed = bench.input(Input::LeaseLapsed { at: bench.now });
+    assert!(!policies(&lapsed)[0].preempt);
+    bench.hear(advert(peer(), 100));
+    assert_eq!(bench.remaining(), Some(nanos(3_218_750_000)), "the successor is deferred to");
+}

@@ -232,8 +232,8 @@ fn members_of_different_intervals_wait_equally_long_for_a_successor() {
     assert_eq!(roles(&bench), [Role::Active, Role::Active]);
     bench.input(Input::Failover { group: Some(GROUP) });
     let deadlines: Vec<_> = bench.engine.routers().map(|view| view.deadline).collect();
-    assert!(deadlines[0].is_some());
-    assert_eq!(deadlines[0], deadlines[1]);
+    let slowest = bench.now + nanos(996_093_750) + centis(100);
+    assert_eq!(deadlines, [Some(slowest), Some(slowest)]);
 }
 
 #[test]
@@ -261,4 +261,56 @@ fn a_preempting_member_waits_for_the_others_without_an_alarm() {
         })
         .collect();
     assert_eq!(causes, [Cause::Preemption, Cause::Preemption]);
+}
+
+#[test]
+fn v083_a_release_elsewhere_counts_only_if_nothing_newer_was_heard_here() {
+    let heard_both = || {
+        let mut bench = started();
+        for router in [ROUTER, SECOND] {
+            hears(&mut bench, router, peer(), 200);
+        }
+        bench.pass(centis(50));
+        bench
+    };
+    let release = |bench: &mut Bench, age| {
+        let advert = Advert { at: bench.now - age, ..advert(peer(), 0) };
+        bench.input(Input::Advert { router: ROUTER, advert });
+    };
+    let deadline = |bench: &Bench| bench.engine.view(SECOND).unwrap().deadline.unwrap();
+    let mut spoken_since = heard_both();
+    spoken_since.input(Input::Heard { router: SECOND, at: spoken_since.now });
+    release(&mut spoken_since, nanos(1));
+    assert_eq!(deadline(&spoken_since), spoken_since.now + nanos(3_609_375_000));
+    let mut silent_since = heard_both();
+    release(&mut silent_since, nanos(0));
+    silent_since.input(Input::Heard { router: SECOND, at: silent_since.now - nanos(1) });
+    assert_eq!(deadline(&silent_since), silent_since.now + nanos(609_375_000));
+}
+
+#[test]
+fn a_held_member_stays_held_when_its_owner_releases_late() {
+    let mut bench = started();
+    hears(&mut bench, ROUTER, peer(), 200);
+    bench.pass(centis(300));
+    hears(&mut bench, SECOND, small_peer(), 200);
+    bench.pass(centis(100));
+    let second = bench.engine.view(SECOND).unwrap().deadline;
+    hears(&mut bench, ROUTER, peer(), 0);
+    assert!(bench.engine.view(ROUTER).unwrap().held);
+    assert_eq!(bench.engine.next_deadline(), second);
+}
+
+#[test]
+fn a_held_member_may_preempt_again_once_its_successor_is_silent() {
+    let mut bench = active();
+    bench.input(Input::Failover { group: Some(GROUP) });
+    hears(&mut bench, ROUTER, peer(), 50);
+    hears(&mut bench, SECOND, peer(), 50);
+    bench.pass(centis(200));
+    bench.input(Input::Heard { router: SECOND, at: bench.now });
+    let held = bench.run_to_deadline();
+    assert_eq!(of(ROUTER, &held), ["policy Backup 100", "notify"]);
+    assert!(policies(&held)[0].preempt);
+    assert_eq!(roles(&bench), [Role::Backup, Role::Backup]);
 }

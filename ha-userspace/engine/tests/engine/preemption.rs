@@ -119,3 +119,12 @@ fn v037_an_explicit_form_is_kept_whatever_is_heard() {
     assert_eq!(bench.hear(legacy), []);
     assert_eq!(bench.view().checksum_sent, ChecksumForm::Rfc9568);
 }
+
+#[test]
+fn an_active_beaten_while_its_adverts_were_late_comes_back_by_preemption() {
+    let mut bench = Bench::active(config(200));
+    let epoch = bench.view().active_since.unwrap().as_nanos();
+    bench.hear(Advert { revoked: true, epoch, ..advert(peer(), 100) });
+    let promoted = the_transition(&bench.run_to_deadline());
+    assert_eq!((promoted.cause, promoted.peer), (Cause::Preemption, Some((peer(), 100))));
+}
