@@ -16,6 +16,10 @@ pub enum ChecksumForm {
 }
 
 /// A valid advert of another router, as the data plane reported it.
+///
+/// What changes nothing may be absorbed, which means: same sender, priority, interval and form as the last one, of which
+/// the engine was told since the router's role and preemption were last written. While Active, a losing advert is
+/// always worth telling (bounded like the answers): the hosts have to hear from us again (V-112).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Advert {
     /// When it arrived, stamped in the data plane.

@@ -109,6 +109,10 @@ impl Router {
     pub(super) fn active_hears(&mut self, now: Instant, advert: &Advert, out: &mut Outbox) -> Consequence {
         let State::Active(active) = &self.state else { return Consequence::None };
         let revoked = advert.revoked && advert.epoch == active.epoch;
+        // Older than the grant: it was weighed when the timer was judged, and may be all that a dead owner left behind.
+        if advert.at < active.since && !revoked {
+            return Consequence::None;
+        }
         if let Some(release) = active.release {
             let succeeds = advert.priority != RELEASED && advert.at >= release.began;
             return if revoked || succeeds {

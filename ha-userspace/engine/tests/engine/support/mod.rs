@@ -1,9 +1,8 @@
 //! One engine on a bench: inputs in, actions out, time moved by hand.
 
 use holdfast_engine::{
-    Action, Advert, Cause, ChecksumForm, ChecksumPolicy, Duration, Engine, EngineConfig, Family, GroupId,
-    Input, Instant, InterfaceId, Notice, PolicyWrite, Role, RouterConfig, RouterId, RouterView, Transition,
-    Version,
+    Action, Advert, Cause, ChecksumPolicy, Duration, Engine, EngineConfig, Family, Input, Instant,
+    InterfaceId, Notice, PolicyWrite, Role, RouterConfig, RouterId, RouterView, Transition, Version,
 };
 use std::net::IpAddr;
 

@@ -1,0 +1,425 @@
+//! The whole state machine as data: every event in every state, the state afterwards and the actions.
+//!
+//! Bench: VRRPv3, priority 100, 100 cs, address 192.0.2.10. The Backup hears an owner at 200; the Active has stood for
+//! a while and has its addresses; "releasing" is the Active after a failover was ordered.
+
+use crate::support::*;
+use Role::{Active, Backup, Initialize};
+use holdfast_engine::{Action, Advert, EngineConfig, Input, Instant, InterfaceId, Role, RouterConfig};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Event {
+    InterfaceUp,
+    InterfaceDown,
+    OtherInterfaceDown,
+    SourceKnown,
+    SourceLost,
+    AdvertLower,
+    AdvertLowerAnswered,
+    AdvertEqualFromSmaller,
+    AdvertEqualFromGreater,
+    AdvertHigher,
+    AdvertZero,
+    AdvertZeroAnswered,
+    AdvertFromOurOwnAddress,
+    LowerRevokedThisGrant,
+    LowerRevokedOldGrant,
+    HigherRevokedThisGrant,
+    Heard,
+    HeardBefore,
+    LeaseLapsed,
+    StalledOnSilentInterface,
+    StalledElsewhere,
+    AddressesAdded,
+    AddressesRefused,
+    AddressLost,
+    Failover,
+    FailoverOfAnotherGroup,
+    Shutdown,
+    ReloadSame,
+    ReloadPriority,
+    ReloadInterval,
+    ReloadWithout,
+    Timer,
+}
+
+/// State afterwards and actions, per state before.
+struct Row {
+    event: Event,
+    initialize: (Role, &'static [&'static str]),
+    backup: (Role, &'static [&'static str]),
+    active: (Role, &'static [&'static str]),
+    releasing: (Role, &'static [&'static str]),
+}
+
+/// Nothing happens.
+const STILL_INITIALIZE: (Role, &[&str]) = (Initialize, &[]);
+const STILL_BACKUP: (Role, &[&str]) = (Backup, &[]);
+const STILL_ACTIVE: (Role, &[&str]) = (Active, &[]);
+
+const TABLE: &[Row] = &[
+    Row {
+        event: Event::InterfaceUp,
+        initialize: (Backup, &["policy Backup 100", "record Startup"]),
+        backup: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::InterfaceDown,
+        initialize: STILL_INITIALIZE,
+        backup: (Initialize, &["policy Initialize 100", "record InterfaceDown"]),
+        active: (Initialize, &["stop", "policy Initialize 100", "remove", "record InterfaceDown"]),
+        releasing: (Initialize, &["policy Initialize 100", "remove", "record InterfaceDown"]),
+    },
+    Row {
+        event: Event::OtherInterfaceDown,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::SourceKnown,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::SourceLost,
+        initialize: STILL_INITIALIZE,
+        backup: (Initialize, &["policy Initialize 100", "record SourceLost"]),
+        active: (Initialize, &["stop", "policy Initialize 100", "remove", "record SourceLost"]),
+        releasing: (Initialize, &["policy Initialize 100", "remove", "record SourceLost"]),
+    },
+    Row {
+        event: Event::AdvertLower,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: (Active, &["send 100", "announce"]),
+        releasing: (Backup, &["policy Backup 100", "remove", "record FailoverCommand"]),
+    },
+    Row {
+        event: Event::AdvertLowerAnswered,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: (Active, &["announce"]),
+        releasing: (Backup, &["policy Backup 100", "remove", "record FailoverCommand"]),
+    },
+    Row {
+        event: Event::AdvertEqualFromSmaller,
+        initialize: STILL_INITIALIZE,
+        backup: (Backup, &["notify"]),
+        active: (Active, &["notify", "send 100", "announce"]),
+        releasing: (Backup, &["notify", "policy Backup 100", "remove", "record FailoverCommand"]),
+    },
+    Row {
+        event: Event::AdvertEqualFromGreater,
+        initialize: STILL_INITIALIZE,
+        backup: (Backup, &["notify"]),
+        active: (Backup, &["notify", "stop", "policy Backup 100", "remove", "record TieBreak"]),
+        releasing: (Backup, &["notify", "policy Backup 100", "remove", "record FailoverCommand"]),
+    },
+    Row {
+        event: Event::AdvertHigher,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: (Backup, &["stop", "policy Backup 100", "remove", "record HigherPriority"]),
+        releasing: (Backup, &["policy Backup 100", "remove", "record FailoverCommand"]),
+    },
+    Row {
+        event: Event::AdvertZero,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: (Active, &["send 100"]),
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::AdvertZeroAnswered,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::AdvertFromOurOwnAddress,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::LowerRevokedThisGrant,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: (Backup, &["stop", "policy Backup 100", "remove", "record AdvertsOverdue"]),
+        releasing: (Backup, &["policy Backup 100", "remove", "record FailoverCommand"]),
+    },
+    Row {
+        event: Event::LowerRevokedOldGrant,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: (Active, &["send 100", "announce"]),
+        releasing: (Backup, &["policy Backup 100", "remove", "record FailoverCommand"]),
+    },
+    Row {
+        event: Event::HigherRevokedThisGrant,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: (Backup, &["stop", "policy Backup 100", "remove", "record HigherPriority"]),
+        releasing: (Backup, &["policy Backup 100", "remove", "record FailoverCommand"]),
+    },
+    Row {
+        event: Event::Heard,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::HeardBefore,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::LeaseLapsed,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: (Backup, &["stop", "policy Backup 100", "remove", "record LeaseLapsed"]),
+        releasing: (Backup, &["policy Backup 100", "remove", "record LeaseLapsed"]),
+    },
+    Row {
+        event: Event::StalledOnSilentInterface,
+        initialize: STILL_INITIALIZE,
+        backup: (Backup, &["notify"]),
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::StalledElsewhere,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::AddressesAdded,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: (Active, &["announce"]),
+        releasing: (Active, &["announce"]),
+    },
+    Row {
+        event: Event::AddressesRefused,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: (Active, &["notify"]),
+        releasing: (Active, &["notify"]),
+    },
+    Row {
+        event: Event::AddressLost,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: (Active, &["add", "notify"]),
+        releasing: (Active, &["add", "notify"]),
+    },
+    Row {
+        event: Event::Failover,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: (Active, &["stop", "policy Active 0", "send 0"]),
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::FailoverOfAnotherGroup,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::Shutdown,
+        initialize: (Initialize, &["stopped"]),
+        backup: (Initialize, &["policy Initialize 100", "record Shutdown", "stopped"]),
+        active: (Active, &["stop", "policy Active 0", "send 0"]),
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::ReloadSame,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::ReloadPriority,
+        initialize: STILL_INITIALIZE,
+        backup: (Backup, &["policy Backup 150"]),
+        active: (Active, &["policy Active 150", "start 100"]),
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::ReloadInterval,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        active: (Active, &["start 50"]),
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::ReloadWithout,
+        initialize: STILL_INITIALIZE,
+        backup: (Initialize, &["policy Initialize 100", "record Reconfigured"]),
+        active: (Initialize, &["stop", "send 0", "policy Initialize 100", "remove", "record Reconfigured"]),
+        releasing: (Initialize, &["policy Initialize 100", "remove", "record Reconfigured"]),
+    },
+    Row {
+        event: Event::Timer,
+        initialize: STILL_INITIALIZE,
+        backup: (Active, &["policy Active 100", "start 100", "add", "record AdvertTimeout"]),
+        active: STILL_ACTIVE,
+        releasing: (Active, &["policy Active 100", "start 100", "announce", "notify"]),
+    },
+];
+
+fn bench_in(state: &str) -> Bench {
+    match state {
+        "initialize" => {
+            let mut bench = Bench::new(vec![config(100)]);
+            bench.input(Input::Source { router: ROUTER, address: Some(own()) });
+            bench
+        }
+        "backup" => {
+            let mut bench = Bench::started(config(100));
+            bench.hear(advert(peer(), 200));
+            bench.pass(centis(50));
+            bench
+        }
+        "active" => Bench::active(config(100)),
+        _ => {
+            let mut bench = Bench::active(config(100));
+            bench.input(Input::Failover { group: None });
+            bench.pass(centis(10));
+            bench
+        }
+    }
+}
+
+fn policy_epoch(bench: &Bench) -> u64 {
+    // The first grant carries the clock's value at the promotion.
+    bench.view().active_since.map_or(0, Instant::as_nanos)
+}
+
+fn reload(change: impl FnOnce(&mut RouterConfig)) -> Input {
+    let mut changed = config(100);
+    change(&mut changed);
+    Input::Configured(EngineConfig { routers: vec![changed] })
+}
+
+fn input_of(event: Event, bench: &Bench) -> Option<Input> {
+    let epoch = policy_epoch(bench);
+    let hears = |advert: Advert| Input::Advert { router: ROUTER, advert: Advert { at: bench.now, ..advert } };
+    let revoking = |advert: Advert, epoch| hears(Advert { revoked: true, epoch, ..advert });
+    let stall = |silent: Vec<InterfaceId>| Input::Stalled { began: START, ended: bench.now, silent };
+    let added = |outcome| Input::AddressesAdded { router: ROUTER, outcome };
+    Some(match event {
+        Event::InterfaceUp => Input::Interface { interface: LAN, up: true },
+        Event::InterfaceDown => Input::Interface { interface: LAN, up: false },
+        Event::OtherInterfaceDown => Input::Interface { interface: InterfaceId(99), up: false },
+        Event::SourceKnown => Input::Source { router: ROUTER, address: Some(own()) },
+        Event::SourceLost => Input::Source { router: ROUTER, address: None },
+        Event::AdvertLower => hears(advert(peer(), 50)),
+        Event::AdvertLowerAnswered => hears(Advert { answered: true, ..advert(peer(), 50) }),
+        Event::AdvertEqualFromSmaller => hears(advert(small_peer(), 100)),
+        Event::AdvertEqualFromGreater => hears(advert(peer(), 100)),
+        Event::AdvertHigher => hears(advert(small_peer(), 101)),
+        Event::AdvertZero => hears(advert(peer(), 0)),
+        Event::AdvertZeroAnswered => hears(Advert { answered: true, ..advert(peer(), 0) }),
+        Event::AdvertFromOurOwnAddress => hears(advert(own(), 200)),
+        Event::LowerRevokedThisGrant => revoking(advert(peer(), 50), epoch),
+        Event::LowerRevokedOldGrant => revoking(advert(peer(), 50), epoch.wrapping_sub(1)),
+        Event::HigherRevokedThisGrant => revoking(advert(peer(), 200), epoch),
+        Event::Heard => Input::Heard { router: ROUTER, at: bench.now },
+        Event::HeardBefore => Input::Heard { router: ROUTER, at: START },
+        Event::LeaseLapsed => Input::LeaseLapsed { at: bench.now },
+        Event::StalledOnSilentInterface => stall(vec![LAN]),
+        Event::StalledElsewhere => stall(vec![InterfaceId(99)]),
+        Event::AddressesAdded => added(Ok(())),
+        Event::AddressesRefused => added(Err("no such device".into())),
+        Event::AddressLost => Input::AddressLost { router: ROUTER },
+        Event::Failover => Input::Failover { group: None },
+        Event::FailoverOfAnotherGroup => Input::Failover { group: Some(holdfast_engine::GroupId(9)) },
+        Event::Shutdown => Input::Shutdown,
+        Event::ReloadSame => reload(|_| {}),
+        Event::ReloadPriority => reload(|config| config.priority = 150),
+        Event::ReloadInterval => reload(|config| config.advertisement_interval = centis(50)),
+        Event::ReloadWithout => Input::Configured(EngineConfig::default()),
+        Event::Timer => return None,
+    })
+}
+
+fn apply(event: Event, bench: &mut Bench) -> Vec<Action> {
+    if matches!(event, Event::StalledOnSilentInterface | Event::StalledElsewhere) && bench.role() == Backup {
+        // The stall covers the deadline; without it the timer would fire.
+        bench.now = bench.engine.next_deadline().unwrap();
+    }
+    match input_of(event, bench) {
+        Some(input) => bench.input(input),
+        None if bench.engine.next_deadline().is_some() => bench.run_to_deadline(),
+        None => {
+            bench.engine.handle_timeout(bench.now + centis(1_000));
+            bench.drain()
+        }
+    }
+}
+
+#[test]
+fn v091_to_v111_every_event_in_every_state() {
+    let mut wrong = Vec::new();
+    for row in TABLE {
+        let cells = [
+            ("initialize", row.initialize),
+            ("backup", row.backup),
+            ("active", row.active),
+            ("releasing", row.releasing),
+        ];
+        for (state, (role, expected)) in cells {
+            let mut bench = bench_in(state);
+            let actions = apply(row.event, &mut bench);
+            let after = bench.engine.view(ROUTER).map_or(Initialize, |view| view.role);
+            if after != role || names(&actions) != expected {
+                wrong.push(format!("{state} + {:?}: {after:?} {:?}", row.event, names(&actions)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "cells that differ from the table:\n{}", wrong.join("\n"));
+}
+
+/// The name of every kind of input: a new kind does not compile until it is named here, and then fails below.
+fn kind(input: &Input) -> &'static str {
+    match input {
+        Input::Configured(_) => "configured",
+        Input::Interface { .. } => "interface",
+        Input::Source { .. } => "source",
+        Input::Advert { .. } => "advert",
+        Input::Heard { .. } => "heard",
+        Input::LeaseLapsed { .. } => "lease-lapsed",
+        Input::Stalled { .. } => "stalled",
+        Input::AddressesAdded { .. } => "addresses-added",
+        Input::AddressLost { .. } => "address-lost",
+        Input::Failover { .. } => "failover",
+        Input::Shutdown => "shutdown",
+    }
+}
+
+const INPUT_KINDS: usize = 11;
+
+#[test]
+fn the_table_has_every_kind_of_input() {
+    let bench = bench_in("active");
+    let kinds: std::collections::BTreeSet<_> =
+        TABLE.iter().filter_map(|row| input_of(row.event, &bench)).map(|input| kind(&input)).collect();
+    assert_eq!(kinds.len(), INPUT_KINDS, "{kinds:?}");
+}
