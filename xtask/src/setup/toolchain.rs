@@ -82,13 +82,12 @@ fn major_llvm_version(said: &str) -> Option<String> {
     version.split('.').next().map(str::to_owned)
 }
 
-/// True if the cargo in use has the subcommand. A rustup shim counts only if its toolchain has the program.
+/// True if the cargo in use has the subcommand: beside itself, so that a rustup shim for a toolchain that lacks it does
+/// not count.
 pub(super) fn has_component(program: &str) -> bool {
-    let beside_cargo =
-        std::env::var_os("CARGO").map(|cargo| Path::new(&cargo).with_file_name(program).is_file());
-    match beside_cargo {
-        Some(true) => true,
-        _ => find("rustup").is_none() && find(program).is_some(),
+    match std::env::var_os("CARGO") {
+        Some(cargo) => Path::new(&cargo).with_file_name(program).is_file(),
+        None => find(program).is_some(),
     }
 }
 
