@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Time a daemon is given to load its programs and serve.
@@ -233,8 +234,18 @@ fn run(binary: &Path, namespace: &Namespace, name: &str, files: &Path) -> Result
     Process::spawn(name, command, &files.join("log"))
 }
 
-/// The binary under test: `$HOLDFAST_BIN`, or the one built beside this program.
+static CHOSEN_BINARY: OnceLock<PathBuf> = OnceLock::new();
+
+/// Makes all daemons of this process run `path`. The first choice stands.
+pub fn choose_binary(path: &Path) {
+    CHOSEN_BINARY.get_or_init(|| path.to_owned());
+}
+
+/// The binary under test: the chosen one, `$HOLDFAST_BIN`, or the one built beside this program.
 pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = CHOSEN_BINARY.get() {
+        return Ok(path.clone());
+    }
     if let Some(path) = std::env::var_os(BINARY_VARIABLE) {
         return Ok(path.into());
     }

@@ -36,6 +36,7 @@ pub enum State {
 /// The processes of both gateways.
 #[derive(Debug)]
 pub struct GatewayPair {
+    product: Product,
     speakers: [Speaker; 2],
     running: [bool; 2],
 }
@@ -101,7 +102,11 @@ impl GatewayPair {
                 }
             })
         };
-        Ok(GatewayPair { speakers: [speaker(Side::A)?, speaker(Side::B)?], running: [true; 2] })
+        Ok(GatewayPair { product, speakers: [speaker(Side::A)?, speaker(Side::B)?], running: [true; 2] })
+    }
+
+    pub fn product(&self) -> Product {
+        self.product
     }
 
     /// What a gateway says of its virtual router on `leg`.
@@ -171,14 +176,25 @@ impl GatewayPair {
         self.running[side as usize] = false;
     }
 
-    /// Stops a gateway gracefully.
-    pub fn stop(&mut self, side: Side) -> Result<()> {
-        let status = match &mut self.speakers[side as usize] {
-            Speaker::Holdfast(daemon) => daemon.stop(),
-            Speaker::Keepalived(keepalived) => keepalived.stop(),
+    /// Asks a gateway to stop gracefully, without waiting: [`GatewayPair::has_ended`] says when it has.
+    pub fn begin_stop(&self, side: Side) {
+        match &self.speakers[side as usize] {
+            Speaker::Holdfast(daemon) => daemon.process().signal(libc::SIGTERM),
+            Speaker::Keepalived(keepalived) => keepalived.process().signal(libc::SIGTERM),
+        }
+    }
+
+    /// True once the gateway's process is gone.
+    pub fn has_ended(&mut self, side: Side) -> bool {
+        let process = match &mut self.speakers[side as usize] {
+            Speaker::Holdfast(daemon) => daemon.process_mut(),
+            Speaker::Keepalived(keepalived) => keepalived.process_mut(),
         };
-        self.running[side as usize] = false;
-        status.map(drop)
+        let ended = process.exited().is_some();
+        if ended {
+            self.running[side as usize] = false;
+        }
+        ended
     }
 
     pub fn sigstop(&self, side: Side) {

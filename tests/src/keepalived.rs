@@ -150,6 +150,10 @@ impl Keepalived {
         &self.process
     }
 
+    pub fn process_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
     /// Writes another configuration and asks for it by SIGHUP.
     pub fn reload(&self, config: &KeepalivedConfig) -> Result<()> {
         self.files.write("keepalived.conf", &config.text())?;

@@ -7,6 +7,7 @@
 pub mod adverts;
 pub mod clock;
 pub mod daemon;
+pub mod episode;
 pub mod fabric;
 pub mod forge;
 pub mod frr;

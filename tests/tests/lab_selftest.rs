@@ -5,6 +5,7 @@
 
 use holdfast_lab::adverts::AdvertCapture;
 use holdfast_lab::clock::Moment;
+use holdfast_lab::episode::{Event, Rig};
 use holdfast_lab::forge::{AdvertSpec, ChecksumForm, mac_text};
 use holdfast_lab::frr::{Frr, FrrRouter};
 use holdfast_lab::gateway_pair::{GatewayPair, Product};
@@ -242,4 +243,21 @@ fn a_leg_can_lose_its_carrier() {
     pair.wait_active(Side::B, SOON).unwrap();
     lab.link_up(Side::A, Leg::Wan).unwrap();
     pair.wait_active(Side::A, SOON).unwrap();
+}
+
+#[test]
+fn an_episode_is_measured_from_blow_to_calm() {
+    let mut rig = Rig::start(LabName::unique(), Product::Keepalived, INTERVAL).unwrap();
+    let mut looks = 0;
+    let loss = rig.episode(Event::NodeLoss, &mut |_| looks += 1).unwrap();
+    assert!(loss.passed() && loss.active == "gwB" && looks > 0, "{loss:?}");
+    assert!(loss.outage_ms > 200.0 && loss.outage_ms < 1500.0, "{loss:?}");
+    let back = rig.episode(Event::Restore, &mut |_| ()).unwrap();
+    assert!(back.recovered && back.active == "gwA", "{back:?}");
+    let kill = rig.episode(Event::Kill9, &mut |_| ()).unwrap();
+    assert!(
+        kill.contested_after_fence_ms > 0 && !kill.passed(),
+        "keepalived leaves a second owner: {kill:?}"
+    );
+    assert!(rig.episode(Event::Restore, &mut |_| ()).is_err(), "nothing is silent");
 }

@@ -1,0 +1,112 @@
+//! `cargo xtask test`: all layers, or one, and a line at the end that sums them up.
+
+use crate::setup::{self, Purpose};
+use crate::test_layers::{Layer, suites};
+use crate::workspace::cargo;
+use crate::{build, process};
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader};
+use std::process::{ExitCode, Stdio};
+
+/// Runs the tests.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Only this layer; may be given several times.
+    #[arg(long, value_enum)]
+    only: Vec<Layer>,
+    /// Only tests whose names contain this.
+    filter: Option<String>,
+}
+
+/// Sums over all invocations.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    /// Invocations that ended badly without a failed test to show for it: a build error, a crash.
+    broken: Vec<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let suites = suites()?;
+    let layers = if arguments.only.is_empty() { Layer::ALL.to_vec() } else { arguments.only.clone() };
+    setup::ensure(Purpose::Test)?;
+    let mut tally = Tally::default();
+    for layer in layers {
+        let invocations = layer.invocations(&suites);
+        if invocations.is_empty() {
+            if !arguments.only.is_empty() {
+                bail!("layer {} has no tests", layer.name());
+            }
+            continue;
+        }
+        eprintln!("==> {}", layer.name());
+        if layer.needs_product() {
+            build::product(false)?;
+        }
+        for invocation in invocations {
+            run_one(layer, &invocation, arguments.filter.as_deref(), &mut tally)?;
+        }
+    }
+    for broken in &tally.broken {
+        println!("did not finish: {broken}");
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    let good = tally.failed == 0 && tally.broken.is_empty();
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_one(layer: Layer, invocation: &[String], filter: Option<&str>, tally: &mut Tally) -> Result<()> {
+    let mut command = cargo();
+    command.args(["test", "--no-fail-fast"]).args(invocation);
+    command.args(filter);
+    if let Some(threads) = layer.threads() {
+        command.env("RUST_TEST_THREADS", threads.to_string());
+    }
+    let what = process::shown(&command);
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("starting `{what}`"))?;
+    let failed_before = tally.failed;
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).lines() {
+            let line = line.context("reading what cargo prints")?;
+            println!("{line}");
+            tally.add(&line);
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() && tally.failed == failed_before {
+        tally.broken.push(format!("{what} ({status})"));
+    }
+    Ok(())
+}
+
+impl Tally {
+    /// Adds a line such as `test result: ok. 11 passed; 0 failed; ...`; others change nothing.
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        let counts = result.split_once(". ").map_or("", |(_, counts)| counts);
+        for part in counts.split("; ") {
+            match part.split_once(' ') {
+                Some((count, "passed")) => self.passed += count.parse::<usize>().unwrap_or(0),
+                Some((count, "failed")) => self.failed += count.parse::<usize>().unwrap_or(0),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_summed() {
+        let mut tally = Tally::default();
+        tally.add(
+            "test result: ok. 11 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 5.21s",
+        );
+        tally.add("test result: FAILED. 4 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out");
+        tally.add("test parses_99_passed ... ok");
+        assert_eq!(tally, Tally { passed: 15, failed: 2, broken: Vec::new() });
+    }
+}
