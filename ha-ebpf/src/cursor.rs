@@ -105,4 +105,9 @@ impl<C: Context> Buffer for Frame<C> {
     fn ne32(&self, offset: usize) -> Option<u32> {
         self.read(offset)
     }
+
+    #[inline(always)]
+    fn words(&self, offset: usize) -> Option<[u32; 4]> {
+        self.read(offset)
+    }
 }

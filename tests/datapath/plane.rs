@@ -14,32 +14,31 @@ use ha_common::ring_events::AdvertEvent;
 use ha_common::verdict_reasons::{REASON_SLOTS, VerdictReason};
 use std::time::Duration;
 
-pub const LINK_SLOT: u32 = 3;
-pub const IFINDEX: u32 = 5;
-pub const VLAN_ID: u16 = 30;
-pub const SECOND_NS: u64 = 1_000_000_000;
+pub(crate) const LINK_SLOT: u32 = 3;
+pub(crate) const IFINDEX: u32 = 5;
+pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 /// The VRRPv3 IPv4 router with VRID 51.
-pub const V4: u32 = 7;
+pub(crate) const V4: u32 = 7;
 /// The VRRPv3 IPv6 router with VRID 51.
-pub const V6: u32 = 9;
+pub(crate) const V6: u32 = 9;
 /// The VRRPv2 router: VRID 51 on VLAN 20.
-pub const V2: u32 = 11;
+pub(crate) const V2: u32 = 11;
 /// VLAN of the VRRPv2 router.
-pub const V2_VLAN: u16 = 20;
-pub const EPOCH: u64 = 5;
+pub(crate) const V2_VLAN: u16 = 20;
+pub(crate) const EPOCH: u64 = 5;
 const FRAME_ROOM: usize = 4096;
 
 /// Result of one run.
-pub struct Run {
-    pub code: u32,
-    pub frame: Vec<u8>,
+pub(crate) struct Run {
+    pub(crate) code: u32,
+    pub(crate) frame: Vec<u8>,
 }
 
-pub struct Plane {
+pub(crate) struct Plane {
     ebpf: Ebpf,
 }
 
-pub fn now_ns() -> u64 {
+pub(crate) fn now_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid place for the result.
     assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time) }, 0);
@@ -48,7 +47,7 @@ pub fn now_ns() -> u64 {
 
 impl Plane {
     /// A Backup of three routers, with the controller's lease valid and `fence = "vip"`.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut ebpf = EbpfLoader::new()
             .override_global(names::CONST_LINK_SLOT, &LINK_SLOT, true)
             .load(holdfast::bpf_object::OBJECT)
@@ -65,18 +64,44 @@ impl Plane {
         plane
     }
 
+    /// Back to what [`Plane::new`] gave; counters go on.
+    pub(crate) fn reset(&mut self) {
+        self.clear::<[u8; 16]>(names::LOCAL_ADDRESSES);
+        self.clear::<SourceKey>(names::ADVERT_SOURCES);
+        self.clear::<RouterKey>(names::ROUTER_SLOTS);
+        for slot in [V4, V6, V2] {
+            self.set(names::ROUTER_STATES, slot, RouterState::default());
+            self.template(slot, &[]);
+        }
+        self.events();
+        self.arrange();
+    }
+
+    fn clear<K: Pod>(&mut self, name: &str) {
+        let mut map = self.hash::<K>(name);
+        let keys: Vec<K> = map.keys().collect::<Result<_, _>>().expect("keys");
+        for key in &keys {
+            map.remove(key).expect("key");
+        }
+    }
+
     fn arrange(&mut self) {
         self.lease_until(now_ns() + 60 * SECOND_NS);
         self.fence(fence::VIP);
         self.link(3, 0);
         for (slot, version, family, vlan) in [(V4, 3, 4, 0), (V6, 3, 6, 0), (V2, 2, 4, u32::from(V2_VLAN))] {
-            let key = RouterKey { ifindex: IFINDEX, vlan, vrid: 51, family, reserved: [0; 2] };
-            self.hash(names::ROUTER_SLOTS).insert(key, slot, 0).expect("router slot");
+            self.router_key(slot, vlan, family);
             self.set(names::ROUTER_POLICIES, slot, policy(version, family, vlan));
         }
         self.virtual_address(V4, 0, mapped(frames::VIP));
         self.virtual_address(V6, IFINDEX, address_v6(frames::VIP_LINK_LOCAL));
         self.virtual_address(V6, 0, address_v6(frames::VIP_GLOBAL));
+    }
+
+    /// Lets VRID 51 on a VLAN mean the router in `slot`.
+    pub(crate) fn router_key(&mut self, slot: u32, vlan: u32, family: u8) {
+        let key = RouterKey { ifindex: IFINDEX, vlan, vrid: 51, family, reserved: [0; 2] };
+        self.hash(names::ROUTER_SLOTS).insert(key, slot, 0).expect("router slot");
     }
 
     fn array<T: Pod>(&mut self, name: &str) -> Array<&mut MapData, T> {
@@ -91,15 +116,15 @@ impl Plane {
         self.array(name).set(slot, value, 0).expect(name);
     }
 
-    pub fn lease_until(&mut self, until_ns: u64) {
+    pub(crate) fn lease_until(&mut self, until_ns: u64) {
         self.set(names::LEASE, 0, Lease { head: Head::of::<Lease>(), reserved: 0, until_ns });
     }
 
-    pub fn fence(&mut self, fence: u32) {
+    pub(crate) fn fence(&mut self, fence: u32) {
         self.set(names::SETTINGS, 0, Settings { head: Head::of::<Settings>(), fence });
     }
 
-    pub fn link(&mut self, routers: u32, owned: u32) {
+    pub(crate) fn link(&mut self, routers: u32, owned: u32) {
         let head = Head::of::<LinkPolicy>();
         let policy =
             LinkPolicy { head, ifindex: IFINDEX, routers, owned, mac: frames::OUR_MAC, reserved: [0; 2] };
@@ -115,16 +140,16 @@ impl Plane {
         filter.set(bit / 64, word | 1 << (bit % 64), 0).expect("filter word");
     }
 
-    pub fn local_address(&mut self, address: [u8; 16]) {
+    pub(crate) fn local_address(&mut self, address: [u8; 16]) {
         self.hash::<[u8; 16]>(names::LOCAL_ADDRESSES).insert(address, 1, 0).expect("local address");
     }
 
-    pub fn trust(&mut self, router: u32, address: [u8; 16]) {
+    pub(crate) fn trust(&mut self, router: u32, address: [u8; 16]) {
         self.hash(names::ADVERT_SOURCES).insert(SourceKey { router, address }, 1, 0).expect("source");
     }
 
     /// Changes a router's policy.
-    pub fn policy(&mut self, slot: u32, change: impl FnOnce(&mut RouterPolicy)) {
+    pub(crate) fn policy(&mut self, slot: u32, change: impl FnOnce(&mut RouterPolicy)) {
         let mut map = self.array::<RouterPolicy>(names::ROUTER_POLICIES);
         let mut policy = map.get(&slot, 0).expect("policy");
         change(&mut policy);
@@ -132,7 +157,7 @@ impl Plane {
     }
 
     /// Makes the router ours, granted just now.
-    pub fn own(&mut self, slot: u32) {
+    pub(crate) fn own(&mut self, slot: u32) {
         self.policy(slot, |policy| {
             policy.role = role::ACTIVE;
             policy.epoch = EPOCH;
@@ -140,7 +165,7 @@ impl Plane {
         });
     }
 
-    pub fn template(&mut self, slot: u32, frame: &[u8]) {
+    pub(crate) fn template(&mut self, slot: u32, frame: &[u8]) {
         let mut template = AdvertTemplate {
             head: Head::of::<AdvertTemplate>(),
             length: frame.len() as u32,
@@ -151,31 +176,31 @@ impl Plane {
         self.set(names::ADVERT_TEMPLATES, slot, template);
     }
 
-    pub fn state(&mut self, slot: u32) -> RouterState {
+    pub(crate) fn state(&mut self, slot: u32) -> RouterState {
         self.array(names::ROUTER_STATES).get(&slot, 0).expect("state")
     }
 
-    pub fn set_state(&mut self, slot: u32, change: impl FnOnce(&mut RouterState)) {
+    pub(crate) fn set_state(&mut self, slot: u32, change: impl FnOnce(&mut RouterState)) {
         let mut state = self.state(slot);
         change(&mut state);
         self.set(names::ROUTER_STATES, slot, state);
     }
 
-    pub fn verdicts(&mut self) -> [u64; REASON_SLOTS] {
+    pub(crate) fn verdicts(&mut self) -> [u64; REASON_SLOTS] {
         let map = self.ebpf.map_mut(names::VERDICTS).expect("verdicts");
         let map: PerCpuArray<_, u64> = PerCpuArray::try_from(map).expect("per-CPU array");
         std::array::from_fn(|slot| map.get(&(slot as u32), 0).expect("counter").iter().sum())
     }
 
-    pub fn router_verdicts(&mut self, slot: u32) -> [u64; REASON_SLOTS] {
+    pub(crate) fn router_verdicts(&mut self, slot: u32) -> [u64; REASON_SLOTS] {
         self.array::<RouterVerdicts>(names::ROUTER_VERDICTS).get(&slot, 0).expect("verdicts").counts
     }
 
-    pub fn verdict(&mut self, reason: VerdictReason) -> u64 {
+    pub(crate) fn verdict(&mut self, reason: VerdictReason) -> u64 {
         self.verdicts()[reason as usize]
     }
 
-    pub fn traffic(&mut self) -> LinkCounters {
+    pub(crate) fn traffic(&mut self) -> LinkCounters {
         let map = self.ebpf.map_mut(names::LINK_COUNTERS).expect("link counters");
         let map: PerCpuArray<_, LinkCounters> = PerCpuArray::try_from(map).expect("per-CPU array");
         map.get(&LINK_SLOT, 0).expect("counters").iter().fold(LinkCounters::default(), |sum, cpu| {
@@ -189,7 +214,7 @@ impl Plane {
     }
 
     /// Takes everything out of the event ring.
-    pub fn events(&mut self) -> Vec<AdvertEvent> {
+    pub(crate) fn events(&mut self) -> Vec<AdvertEvent> {
         let map = self.ebpf.map_mut(names::EVENTS).expect("events");
         let mut ring = RingBuf::try_from(map).expect("ring");
         let mut events = Vec::new();
@@ -201,19 +226,19 @@ impl Plane {
         events
     }
 
-    pub fn ingress(&mut self, frame: &[u8]) -> Run {
+    pub(crate) fn ingress(&mut self, frame: &[u8]) -> Run {
         let program: &Xdp = self.ebpf.program(names::PROGRAM_INGRESS).expect("XDP").try_into().expect("XDP");
         run(program, frame)
     }
 
-    pub fn egress(&mut self, frame: &[u8]) -> Run {
+    pub(crate) fn egress(&mut self, frame: &[u8]) -> Run {
         let program = self.ebpf.program(names::PROGRAM_EGRESS).expect("classifier");
         let program: &SchedClassifier = program.try_into().expect("classifier");
         run(program, frame)
     }
 
     /// Time per run of `program` on `frame`, as the kernel measures it.
-    pub fn time(&mut self, program: &str, frame: &[u8], repeat: u32) -> Duration {
+    pub(crate) fn time(&mut self, program: &str, frame: &[u8], repeat: u32) -> Duration {
         let program = self.ebpf.program(program).expect("program");
         let program: &Xdp = program.try_into().expect("XDP");
         let options = TestRunOptions { data_in: Some(frame), repeat, ..Default::default() };
@@ -221,7 +246,7 @@ impl Plane {
     }
 
     /// Instructions that the verifier looked at, by program.
-    pub fn verified_instructions(&mut self) -> Vec<(String, u32)> {
+    pub(crate) fn verified_instructions(&mut self) -> Vec<(String, u32)> {
         let programs = self.ebpf.programs();
         let counted = programs.map(|(name, program)| {
             let info = program.info().expect("program information");
@@ -272,6 +297,6 @@ fn policy(version: u8, family: u8, vlan: u32) -> RouterPolicy {
     }
 }
 
-pub fn addresses_sum(list: &[u8]) -> u64 {
+pub(crate) fn addresses_sum(list: &[u8]) -> u64 {
     list.chunks(4).map(|word| u64::from(u32::from_ne_bytes(word.try_into().expect("four bytes")))).sum()
 }

@@ -12,6 +12,9 @@ pub trait Buffer: Copy {
     /// As it lies in memory: for checksums, address sums and copies.
     fn ne32(&self, offset: usize) -> Option<u32>;
 
+    /// Four words as they lie in memory, by one bounds check.
+    fn words(&self, offset: usize) -> Option<[u32; 4]>;
+
     /// The same bytes, without what earlier reads have proven about their bounds. The kernel's verifier follows a loop
     /// over the packet once for each bound it leaves behind; a new start after the loop makes them one.
     #[inline(always)]
@@ -48,6 +51,11 @@ impl Buffer for &[u8] {
     fn ne32(&self, offset: usize) -> Option<u32> {
         array(self, offset).map(u32::from_ne_bytes)
     }
+
+    fn words(&self, offset: usize) -> Option<[u32; 4]> {
+        let word = |index: usize| self.ne32(offset.checked_add(4 * index)?);
+        Some([word(0)?, word(1)?, word(2)?, word(3)?])
+    }
 }
 
 #[cfg(test)]
@@ -65,5 +73,7 @@ mod tests {
         assert_eq!(bytes.be32(2), None);
         assert_eq!(bytes.ne32(1), Some(u32::from_ne_bytes([2, 3, 4, 5])));
         assert_eq!(bytes.be32(usize::MAX), None);
+        assert_eq!(bytes.words(0), None);
+        assert_eq!([0xff; 16].as_slice().words(0), Some([u32::MAX; 4]));
     }
 }

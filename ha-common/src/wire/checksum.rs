@@ -18,6 +18,20 @@ pub fn sum_words<const LIMIT: usize, B: Buffer>(buffer: B, offset: usize, words:
     Some(sum)
 }
 
+/// Adds `quads` groups of four 32-bit words, otherwise as [`sum_words`].
+#[inline(always)]
+pub fn sum_quads<const LIMIT: usize, B: Buffer>(buffer: B, offset: usize, quads: usize) -> Option<u64> {
+    let mut sum = 0;
+    for quad in 0..LIMIT {
+        if quad >= quads {
+            break;
+        }
+        let [a, b, c, d] = buffer.words(offset + 16 * quad)?;
+        sum += u64::from(a) + u64::from(b) + u64::from(c) + u64::from(d);
+    }
+    Some(sum)
+}
+
 /// Folds a sum of words into 16 bits, without complementing it.
 #[inline(always)]
 pub const fn fold(mut sum: u64) -> u16 {
@@ -69,5 +83,7 @@ mod tests {
     #[test]
     fn words_past_the_end_are_not_summed() {
         assert_eq!(sum_words::<8, _>(HEADER.as_slice(), 8, 4), None);
+        assert_eq!(sum_quads::<2, _>(HEADER.as_slice(), 0, 2), None);
+        assert_eq!(sum_quads::<2, _>(HEADER.as_slice(), 0, 1), sum_words::<4, _>(HEADER.as_slice(), 0, 4));
     }
 }

@@ -61,12 +61,7 @@ pub fn hop_limit<B: Buffer>(buffer: B, at: usize) -> Option<u8> {
 /// The address at `offset`.
 #[inline(always)]
 pub fn address<B: Buffer>(buffer: B, offset: usize) -> Option<Words> {
-    Some([
-        buffer.ne32(offset)?,
-        buffer.ne32(offset + 4)?,
-        buffer.ne32(offset + 8)?,
-        buffer.ne32(offset + 12)?,
-    ])
+    buffer.words(offset)
 }
 
 /// Last four bytes of the address at `offset`, big-endian.

@@ -35,9 +35,8 @@ const ADVERTISEMENT: u8 = 1;
 
 /// ff02::12.
 const GROUP_V6: ipv6::Words = [0xff02_0000_u32.to_be(), 0, 0, 0x12_u32.to_be()];
-/// Most 32-bit words of addresses: the count is one byte.
-const MAX_ADDRESS_WORDS_V4: usize = 255;
-const MAX_ADDRESS_WORDS_V6: usize = 255 * 4;
+/// Most addresses: the count is one byte.
+const MAX_ADDRESSES: usize = 255;
 
 /// What the IP header says about an advert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +121,9 @@ fn carrier_v4<B: Buffer>(frame: B, at: usize) -> Checked<Carrier> {
     if total < header || !present(ipv4::is_intact(frame, at, header))? {
         return Err(VerdictReason::HeaderInvalid);
     }
+    // Read again: the verifier would otherwise follow each header length that the loop can have ended with.
     let frame = frame.anew();
+    let header = present(ipv4::header_length(frame, at))?;
     Ok(Carrier {
         source: ipv6::mapped(present(ipv4::source(frame, at))?),
         destination: ipv6::mapped(present(ipv4::destination(frame, at))?),
@@ -146,14 +147,6 @@ fn carrier_v6<B: Buffer>(frame: B, at: usize) -> Checked<Carrier> {
         ttl: present(ipv6::hop_limit(frame, at))?,
         family: 6,
     })
-}
-
-/// The message's layout, known once its length has been checked.
-#[derive(Clone, Copy)]
-struct Layout {
-    /// 32-bit words of all addresses.
-    address_words: usize,
-    trailing: bool,
 }
 
 /// Checks an advert for the router that `policy` describes; `listened_to` says whether the router takes adverts from a
@@ -189,12 +182,18 @@ pub fn validate<B: Buffer>(
         return Err(VerdictReason::LengthInvalid);
     }
     let address_count = present(frame.u8(message + ADDRESS_COUNT))?;
-    let layout = layout(carrier, version, address_count)?;
+    let trailing = check_length(carrier, version, address_count)?;
     if version == 2 && present(frame.u8(message + AUTH_TYPE_V2))? != 0 {
         return Err(VerdictReason::AuthTypeInvalid);
     }
-    let (checksum, addresses_sum) = verify_checksum(frame, carrier, version, layout, policy.checksum)?;
+    let addresses_sum = present(sum_addresses(frame, carrier, address_count))?;
+    // Read again: the verifier would otherwise follow each address count that the loop can have ended with.
     let frame = frame.anew();
+    let address_count = present(frame.u8(message + ADDRESS_COUNT))?;
+    let address_bytes = usize::from(address_count) * address_length(carrier);
+    let sums =
+        Sums { message: addresses_sum + present(sum_rest(frame, message, version, address_bytes))?, carrier };
+    let checksum = sums.form(version, ADDRESSES + address_bytes, policy.checksum)?;
     check_ends(carrier, policy, listened_to)?;
     if address_count == 0 {
         return Err(VerdictReason::CountZero);
@@ -216,7 +215,7 @@ pub fn validate<B: Buffer>(
         }
         flags |= event_flag::FIRST_NOT_LINK_LOCAL;
     }
-    if layout.trailing {
+    if trailing {
         flags |= event_flag::TRAILING_BYTES;
     }
     if addresses_sum != policy.addresses_sum || address_count != policy.address_count {
@@ -226,62 +225,77 @@ pub fn validate<B: Buffer>(
     Ok(Advert { source: carrier.source, interval, flags, priority, version, checksum, address_count })
 }
 
+/// Bytes of one address.
 #[inline(always)]
-fn layout(carrier: &Carrier, version: u8, address_count: u8) -> Checked<Layout> {
-    let words_each = if carrier.family == 6 { 4 } else { 1 };
-    let address_words = usize::from(address_count) * words_each;
+fn address_length(carrier: &Carrier) -> usize {
+    if carrier.family == 6 { 16 } else { 4 }
+}
+
+/// Returns whether bytes follow the last address.
+#[inline(always)]
+fn check_length(carrier: &Carrier, version: u8, address_count: u8) -> Checked<bool> {
     let authentication = if version == 2 { AUTH_DATA_V2_LENGTH } else { 0 };
-    let expected = ADDRESSES + 4 * address_words + authentication;
+    let expected = ADDRESSES + usize::from(address_count) * address_length(carrier) + authentication;
     let trailing = carrier.length > expected;
     // A VRRPv2 message ends with its authentication data, so more bytes would mean another place for it.
     if carrier.length < expected || (trailing && version == 2) {
         return Err(VerdictReason::LengthInvalid);
     }
-    Ok(Layout { address_words, trailing })
+    Ok(trailing)
 }
 
-/// Returns the checksum form found and the sum of the address words.
 #[inline(always)]
-fn verify_checksum<B: Buffer>(
-    frame: B,
-    carrier: &Carrier,
-    version: u8,
-    layout: Layout,
-    accepted: u8,
-) -> Checked<(u8, u64)> {
-    let message = carrier.message;
-    let words = layout.address_words;
-    let addresses = if carrier.family == 6 {
-        checksum::sum_words::<MAX_ADDRESS_WORDS_V6, B>(frame, message + ADDRESSES, words)
-    } else {
-        checksum::sum_words::<MAX_ADDRESS_WORDS_V4, B>(frame, message + ADDRESSES, words)
-    };
-    let addresses = present(addresses)?;
-    let frame = frame.anew();
-    let head = u64::from(present(frame.ne32(message))?) + u64::from(present(frame.ne32(message + 4))?);
-    let mut sum = head + addresses;
-    if version == 2 {
-        let authentication = message + ADDRESSES + 4 * words;
-        sum += u64::from(present(frame.ne32(authentication))?);
-        sum += u64::from(present(frame.ne32(authentication + 4))?);
-        return intact(sum, checksum_form::ANY, addresses);
-    }
-    let with_pseudo_header = sum + pseudo_header(carrier, ADDRESSES + 4 * words);
+fn sum_addresses<B: Buffer>(frame: B, carrier: &Carrier, count: u8) -> Option<u64> {
+    let at = carrier.message + ADDRESSES;
+    let count = usize::from(count);
     if carrier.family == 6 {
-        return intact(with_pseudo_header, checksum_form::ANY, addresses);
+        checksum::sum_quads::<MAX_ADDRESSES, B>(frame, at, count)
+    } else {
+        checksum::sum_words::<MAX_ADDRESSES, B>(frame, at, count)
     }
-    if accepted != checksum_form::RFC5798 && checksum::is_intact(sum) {
-        return Ok((checksum_form::RFC9568, addresses));
+}
+
+/// Sum of the message without its addresses.
+#[inline(always)]
+fn sum_rest<B: Buffer>(frame: B, message: usize, version: u8, address_bytes: usize) -> Option<u64> {
+    let mut sum = u64::from(frame.ne32(message)?) + u64::from(frame.ne32(message + 4)?);
+    if version == 2 {
+        let authentication = message + ADDRESSES + address_bytes;
+        sum += u64::from(frame.ne32(authentication)?) + u64::from(frame.ne32(authentication + 4)?);
     }
-    if accepted == checksum_form::RFC9568 {
-        return Err(VerdictReason::ChecksumInvalid);
+    Some(sum)
+}
+
+/// What the checksum forms are made of.
+struct Sums<'a> {
+    message: u64,
+    carrier: &'a Carrier,
+}
+
+impl Sums<'_> {
+    /// The form in which the checksum is right, of those accepted; `length` is the message's, for the pseudo-header.
+    #[inline(always)]
+    fn form(&self, version: u8, length: usize, accepted: u8) -> Checked<u8> {
+        if version == 2 {
+            return intact(self.message, checksum_form::ANY);
+        }
+        let with_pseudo_header = self.message + pseudo_header(self.carrier, length);
+        if self.carrier.family == 6 {
+            return intact(with_pseudo_header, checksum_form::ANY);
+        }
+        if accepted != checksum_form::RFC5798 && checksum::is_intact(self.message) {
+            return Ok(checksum_form::RFC9568);
+        }
+        if accepted == checksum_form::RFC9568 {
+            return Err(VerdictReason::ChecksumInvalid);
+        }
+        intact(with_pseudo_header, checksum_form::RFC5798)
     }
-    intact(with_pseudo_header, checksum_form::RFC5798, addresses)
 }
 
 #[inline(always)]
-fn intact(sum: u64, form: u8, addresses: u64) -> Checked<(u8, u64)> {
-    if checksum::is_intact(sum) { Ok((form, addresses)) } else { Err(VerdictReason::ChecksumInvalid) }
+fn intact(sum: u64, form: u8) -> Checked<u8> {
+    if checksum::is_intact(sum) { Ok(form) } else { Err(VerdictReason::ChecksumInvalid) }
 }
 
 /// Sum of the pseudo-header (RFC 5798 section 5.2.8, RFC 8200 section 8.1) for a message of `length` bytes. The prefix
