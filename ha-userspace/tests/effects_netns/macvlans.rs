@@ -250,7 +250,7 @@ fn settings_are_shared_restored_and_cleaned_up() {
         daemon.add();
         drop(daemon);
         let report = clean_up_blocking(state.path()).unwrap();
-        assert_eq!(report.macvlans, [name.clone()]);
+        assert_eq!(report.macvlans, std::slice::from_ref(&name));
         assert_eq!(report.addresses.len(), 1);
         assert_eq!(settings(), pair("0", "0"));
         // A graceful exit leaves nothing either; a value that somebody changed meanwhile is theirs.
