@@ -207,3 +207,79 @@ fn to_address(message: &AddressMessage) -> Option<(u32, InterfaceAddress)> {
         },
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtnetlink::packet_route::link::InfoKind;
+
+    fn vlan_message() -> LinkMessage {
+        let mut message = LinkMessage::default();
+        message.header.index = 9;
+        message.header.link_layer_type = LinkLayerType::Ether;
+        message.header.flags = LinkFlags::Up | LinkFlags::LowerUp;
+        message.attributes = vec![
+            LinkAttribute::IfName("lan0.7".to_owned()),
+            LinkAttribute::Mtu(1496),
+            LinkAttribute::Link(4),
+            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Vlan),
+                LinkInfo::Data(InfoData::Vlan(vec![InfoVlan::Id(7)])),
+            ]),
+        ];
+        message
+    }
+
+    #[test]
+    fn a_vlan_is_known_with_its_number_and_parent() {
+        let expected = LinkState {
+            ifindex: 9,
+            name: "lan0.7".to_owned(),
+            up: true,
+            mac: MacAddress([2, 0, 0, 0, 0, 1]),
+            mtu: 1496,
+            kind: Some("vlan".to_owned()),
+            parent: Some(4),
+            vlan: Some(7),
+        };
+        assert_eq!(to_event(&RouteNetlinkMessage::NewLink(vlan_message())), Some(LinkEvent::Link(expected)));
+    }
+
+    #[test]
+    fn up_needs_both_the_administrator_and_the_carrier() {
+        for flags in [LinkFlags::Up, LinkFlags::LowerUp, LinkFlags::empty()] {
+            let mut message = vlan_message();
+            message.header.flags = flags;
+            assert!(!to_link(&message).up, "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_bridge_says_of_its_ports_is_not_heard() {
+        let mut message = vlan_message();
+        message.header.interface_family = AddressFamily::Bridge;
+        assert_eq!(to_event(&RouteNetlinkMessage::DelLink(message.clone())), None);
+        message.header.interface_family = AddressFamily::Unspec;
+        let gone = to_event(&RouteNetlinkMessage::DelLink(message));
+        assert_eq!(gone, Some(LinkEvent::LinkGone { ifindex: 9 }));
+    }
+
+    #[test]
+    fn duplicate_detection_running_or_failed_makes_an_address_unusable() {
+        let mut message = AddressMessage::default();
+        message.header.index = 9;
+        message.header.prefix_len = 64;
+        let local = "fe80::10".parse().unwrap();
+        for (flags, tentative) in [
+            (AddressFlags::Tentative, true),
+            (AddressFlags::Dadfailed, true),
+            (AddressFlags::Tentative | AddressFlags::Optimistic, false),
+            (AddressFlags::Permanent, false),
+        ] {
+            message.attributes = vec![AddressAttribute::Address(local), AddressAttribute::Flags(flags)];
+            let expected = InterfaceAddress { address: local, prefix: 64, secondary: false, tentative };
+            assert_eq!(to_address(&message), Some((9, expected)));
+        }
+    }
+}
