@@ -170,7 +170,11 @@ impl Rig {
             }
         }
         if !self.wait(watch, |rig| rig.serves(Side::A)) {
-            bail!("the gateways do not come to rest with A Active\n{}", self.pair.log_tails());
+            bail!(
+                "the gateways do not come to rest with A Active: {}\n{}",
+                self.shown(),
+                self.pair.log_tails()
+            );
         }
         self.rest(Duration::from_millis(300) + self.interval, watch);
         Ok(())
@@ -234,6 +238,18 @@ impl Rig {
                 Ok(())
             }
         }
+    }
+
+    /// What is known of both gateways, for an error.
+    fn shown(&self) -> String {
+        let gateway = |side: Side| {
+            let [lan, wan] = Leg::BOTH.map(|leg| self.pair.state(side, leg));
+            format!("{} lan {lan:?} wan {wan:?}", side.label())
+        };
+        let answering = self.answering().map_or("nobody", Side::label);
+        let (sent, lost) = self.last_second();
+        let [a, b] = Side::BOTH.map(gateway);
+        format!("{a}, {b}, {answering} answers, {lost} of the last {sent} datagrams lost")
     }
 
     fn is_up(&self, side: Side) -> bool {
