@@ -133,7 +133,7 @@ fn forwarded(frame: XdpFrame, destination: ipv6::Words) -> Option<Outcome> {
         return None;
     }
     let address = ipv6::bytes(destination);
-    if LOCAL_ADDRESSES.get_ptr(&address).is_some() {
+    if LOCAL_ADDRESSES.get_ptr(address).is_some() {
         return None;
     }
     Some(Outcome::Judged(VerdictReason::FenceTransitIn))

@@ -43,7 +43,7 @@ impl Outcome {
         };
         count::verdict(reason);
         match reason.verdict() {
-            Verdict::Drop => TC_ACT_SHOT as i32,
+            Verdict::Drop => TC_ACT_SHOT,
             Verdict::Pass | Verdict::Transmit => TC_NEXT,
         }
     }

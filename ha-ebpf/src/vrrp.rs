@@ -76,7 +76,7 @@ fn valid_advert(
     let carrier = vrrp::carrier(frame, payload, family)?;
     vrrp::validate(frame, &carrier, router.policy, |source| {
         let key = SourceKey { router: router.slot, address: ipv6::bytes(source) };
-        ADVERT_SOURCES.get_ptr(&key).is_some()
+        ADVERT_SOURCES.get_ptr(key).is_some()
     })
 }
 
