@@ -26,7 +26,8 @@ pub(crate) const V2: u32 = 11;
 /// VLAN of the VRRPv2 router.
 pub(crate) const V2_VLAN: u16 = 20;
 pub(crate) const EPOCH: u64 = 5;
-const FRAME_ROOM: usize = 4096;
+/// Longer than any frame that is fed.
+const FRAME_ROOM: usize = 16 * 1024;
 
 /// Result of one run.
 pub(crate) struct Run {

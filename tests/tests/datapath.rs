@@ -1,6 +1,7 @@
 //! The data plane, frame by frame, without a network: every verdict, what it changes, and what it leaves alone.
 //!
 //! Needs root and a kernel that can test-run XDP and TC programs; pins nothing and attaches nowhere.
+#![expect(clippy::expect_used, reason = "a fixture that cannot be arranged fails by panicking")]
 
 #[path = "../datapath/advert_fixtures.rs"]
 mod advert_fixtures;
