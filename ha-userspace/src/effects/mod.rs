@@ -9,6 +9,7 @@ pub mod advert_statistics;
 pub mod adverts;
 pub mod announcements;
 pub mod clean_up;
+mod event_socket;
 pub mod executor;
 pub mod frames;
 pub mod interfaces;
