@@ -1,7 +1,7 @@
 //! The data plane, frame by frame, without a network: every verdict, what it changes, and what it leaves alone.
 //!
-//! Needs root and a kernel that can test-run XDP and TC programs; pins nothing, and attaches only inside a
-//! network namespace of its own.
+//! Needs root and a kernel that can test-run XDP and TC programs; pins and attaches only inside
+//! namespaces of its own.
 #![expect(clippy::expect_used, reason = "a fixture that cannot be arranged fails by panicking")]
 
 #[path = "../datapath/advert_fixtures.rs"]
@@ -18,6 +18,8 @@ mod fixture;
 mod frames;
 #[path = "../datapath/live.rs"]
 mod live;
+#[path = "../datapath/pins.rs"]
+mod pins;
 #[path = "../datapath/plane.rs"]
 mod plane;
 
