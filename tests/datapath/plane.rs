@@ -2,6 +2,8 @@
 
 use super::frames::{self, address_v6, hex};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
+use aya::programs::tc::TcAttachType;
+use aya::programs::xdp::XdpMode;
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use ha_common::maps::keys::{RouterKey, SourceKey, VipKey, filter_bit, mapped};
@@ -236,6 +238,20 @@ impl Plane {
         let program = self.ebpf.program(names::PROGRAM_EGRESS).expect("classifier");
         let program: &SchedClassifier = program.try_into().expect("classifier");
         run(program, frame)
+    }
+
+    /// Attaches the egress program to an interface of this thread's network namespace.
+    pub(crate) fn attach_egress(&mut self, interface: &str) {
+        let program = self.ebpf.program_mut(names::PROGRAM_EGRESS).expect("classifier");
+        let program: &mut SchedClassifier = program.try_into().expect("classifier");
+        program.attach(interface, TcAttachType::Egress).expect("attach");
+    }
+
+    /// Attaches an XDP program to an interface of this thread's network namespace, in native mode.
+    pub(crate) fn attach_xdp(&mut self, program: &str, interface: &str) {
+        let program = self.ebpf.program_mut(program).expect("XDP");
+        let program: &mut Xdp = program.try_into().expect("XDP");
+        program.attach(interface, XdpMode::Driver).expect("attach");
     }
 
     /// Time per run of `program` on `frame`, as the kernel measures it.
