@@ -138,7 +138,7 @@ pub(crate) fn print_table(reports: &[Report], passed: bool) {
     }
     for report in reports {
         if let Some(why) = &report.why {
-            println!("\n{} ({}):\n  {}", report.event.name(), report.active, why.replace('\n', "\n  "));
+            println!("\n{} ({}):\n  {}", report.event.name(), report.explained_by, why.replace('\n', "\n  "));
         }
     }
     if passed {
