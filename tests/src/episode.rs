@@ -96,7 +96,9 @@ pub struct Report {
     /// Longest time in which nobody answered for the address, on the worse side.
     pub unanswered_ms: u128,
     pub recovered: bool,
-    /// The cause of the transition as status names it, and in the words of `why`, where the product can say.
+    /// The gateway whose last transition explains the event: the new owner, or the one that yielded to it.
+    pub explained_by: &'static str,
+    /// The cause of that transition as status names it, and in the words of `why`, where the product can say.
     pub cause: Option<String>,
     pub why: Option<String>,
 }
@@ -290,6 +292,8 @@ impl Rig {
             self.owners.iter().map(|probe| pick(&probe.window(from, end))).max().unwrap_or_default()
         };
         let bound = event.fence_bound(self.interval);
+        // A restored node was Active to itself all along: what changed is the other one.
+        let explainer = if event == Event::Restore { node.other() } else { active };
         let contested: fn(&OwnerSummary) -> u128 = |summary| summary.contested as u128;
         Report {
             event,
@@ -304,8 +308,9 @@ impl Rig {
             fence_bound_ms: bound.as_millis(),
             unanswered_ms: worse(|summary| summary.longest_unanswered.as_millis(), begin),
             recovered,
-            cause: self.pair.cause(active, Leg::Lan),
-            why: self.pair.why(active, Leg::Lan),
+            explained_by: explainer.label(),
+            cause: self.pair.cause(explainer, Leg::Lan),
+            why: self.pair.why(explainer, Leg::Lan),
         }
     }
 
