@@ -28,6 +28,8 @@ use ha_common::{
 
 /// Own intervals after which a Backup can rightly have taken over, so that a losing advert is no longer refuted.
 const INTERVALS_UNTIL_SUCCESSION: u64 = 3;
+/// First losing advert of an own interval.
+const FIRST_TURN: u64 = 1;
 
 /// Judges the IPv4 VRRP packet in the frame and returns the XDP code.
 ///
@@ -132,14 +134,19 @@ fn while_owned(ctx: *mut xdp_md, router: &Router, advert: &Advert, tags: usize, 
     if !releasing_sender && (silent || wins(advert, router.policy)) {
         return revoke(router, advert, now);
     }
+    let turn = take_turn(router, now);
+    // A rival that goes on is told of once per interval: the controller announces again when it is gone (V-112).
+    let told = remember(router, advert) || releasing_sender || turn == FIRST_TURN;
+    let epoch = router.policy.epoch;
     if advert.version == 2 && !releasing_sender {
+        if told {
+            report::advert(router, advert, now, epoch, 0);
+        }
         return VerdictReason::AdvertLowerIgnored;
     }
-    if !take_answer(router, now) {
+    if turn > u64::from(router.policy.answers_per_interval) {
         return VerdictReason::AdvertAnswerLimited;
     }
-    let changed = remember(router, advert) || releasing_sender;
-    let epoch = router.policy.epoch;
     if !silent
         && let Some(template) = ADVERT_TEMPLATES.get_ptr(router.slot)
         && let Some(bytes) = rewrite::into_answer(ctx, template, tags)
@@ -147,7 +154,7 @@ fn while_owned(ctx: *mut xdp_md, router: &Router, advert: &Advert, tags: usize, 
         // SAFETY: `state` is a valid map value.
         unsafe { count::add(&raw mut (*router.state).adverts_answered) };
         count::sent(bytes);
-        if changed {
+        if told {
             report::advert(router, advert, now, epoch, event_flag::ANSWERED);
         }
         return VerdictReason::AdvertAnswered;
@@ -205,30 +212,29 @@ fn remember(router: &Router, advert: &Advert) -> bool {
         || state.heard_priority != advert.priority
         || state.heard_interval != advert.interval
         || state.heard_checksum != advert.checksum
-        || state.heard_flags != advert.flags;
+        || state.heard_flags != advert.flags
+        || state.heard_generation != router.policy.generation;
     if changed {
         state.heard_source = source;
         state.heard_priority = advert.priority;
         state.heard_interval = advert.interval;
         state.heard_checksum = advert.checksum;
         state.heard_flags = advert.flags;
+        state.heard_generation = router.policy.generation;
     }
     changed
 }
 
-/// V-107: takes one of the immediate adverts of this interval. Two CPUs may both take the last one; the bound is
-/// against storms.
+/// V-107: counts the losing adverts of this own interval, this one included. Two CPUs may get the same number; the
+/// bound is against storms.
 #[inline(always)]
-fn take_answer(router: &Router, now: u64) -> bool {
+fn take_turn(router: &Router, now: u64) -> u64 {
     // SAFETY: `state` is a valid map value that only the data plane writes.
     let state = unsafe { &mut *router.state };
     if now.saturating_sub(state.answer_window_began_ns) >= router.policy.interval_ns {
         state.answer_window_began_ns = now;
         state.answers_in_window = 0;
     }
-    if state.answers_in_window >= u64::from(router.policy.answers_per_interval) {
-        return false;
-    }
-    state.answers_in_window += 1;
-    true
+    state.answers_in_window = state.answers_in_window.saturating_add(1);
+    state.answers_in_window
 }

@@ -93,6 +93,7 @@ enum Command {
     SendOnce { router: RouterId, kind: AdvertKind },
     Announce { router: RouterId, frames: Vec<AnnouncementFrame>, rounds: u32 },
     Remove { router: RouterId },
+    Sync { done: mpsc::SyncSender<()> },
 }
 
 /// The controller's end of the advert thread. Dropping it ends the thread, which sends nothing more.
@@ -160,6 +161,13 @@ impl AdvertSender {
     /// Sends `frames` at once, paced, and again in later rounds; in place of a burst that the router may still have.
     pub fn announce(&self, router: RouterId, frames: Vec<AnnouncementFrame>, rounds: u32) {
         self.order(Command::Announce { router, frames, rounds });
+    }
+
+    /// Waits until everything ordered so far has been handed to the kernel, at most `limit`. False if it took longer.
+    pub fn settle(&self, limit: StdDuration) -> bool {
+        let (done, settled) = mpsc::sync_channel(1);
+        self.order(Command::Sync { done });
+        settled.recv_timeout(limit).is_ok()
     }
 
     /// Stops and forgets a router.
@@ -281,6 +289,11 @@ impl AdvertThread {
                 self.schedule.stop(router);
                 self.announcements.cancel(router);
                 self.routers.remove(&router);
+            }
+            Command::Sync { done } => {
+                self.send_pending();
+                // Whoever gave up waiting does not listen any more.
+                let _ = done.try_send(());
             }
         }
     }

@@ -17,7 +17,7 @@ pub mod link_monitor;
 pub mod macvlan;
 mod memberships;
 pub mod netlink;
-mod order_queue;
+pub mod order_queue;
 pub mod packet_socket;
 pub mod record;
 mod router_effects;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Orders on their way.
 #[derive(Debug)]
-pub(super) struct OrderQueue<T> {
+pub struct OrderQueue<T> {
     state: Mutex<State<T>>,
 }
 
@@ -21,7 +21,7 @@ struct State<T> {
 
 /// What a look into the queue found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub enum Taken {
     /// Everything pushed so far, or the writer is at it and will wake the reader.
     Open,
     /// As before, and nothing more will come.
@@ -35,18 +35,23 @@ impl<T> Default for OrderQueue<T> {
 }
 
 impl<T> OrderQueue<T> {
-    /// Appends an order. Waits at most for the reader to swap two vectors.
-    pub(super) fn push(&self, order: T) {
-        self.lock().orders.push(order);
+    /// Appends an order; false if the queue is closed. Waits at most for the reader to swap two vectors.
+    pub fn push(&self, order: T) -> bool {
+        let mut state = self.lock();
+        if state.closed {
+            return false;
+        }
+        state.orders.push(order);
+        true
     }
 
     /// Says that nothing more will come.
-    pub(super) fn close(&self) {
+    pub fn close(&self) {
         self.lock().closed = true;
     }
 
     /// Moves every order into the empty `out`, in the order given. Never waits.
-    pub(super) fn take(&self, out: &mut Vec<T>) -> Taken {
+    pub fn take(&self, out: &mut Vec<T>) -> Taken {
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
