@@ -12,7 +12,7 @@ use super::mailbox::{Inbox, Mailbox};
 use super::requests::{Command, PendingFailover};
 use super::routers::Routers;
 use super::stall::{Heard, StallWatch};
-use super::wiring::WiringError;
+use super::wiring::{Unsettled, WiringError};
 use super::{clock, plan};
 use crate::config::validated::Config;
 use crate::datapath::{Datapath, DatapathError, RingReader};
@@ -28,6 +28,7 @@ use nix::sys::time::TimeSpec;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 /// Most ring records taken in one pass, so that a storm of them cannot keep the loop from its lease.
@@ -65,6 +66,8 @@ pub(super) struct Controller {
     pub(super) stopping: Stopping,
     pub(super) failovers: Vec<PendingFailover>,
     pub(super) bandwidth: BandwidthMeter,
+    pub(super) unsettled: Unsettled,
+    pub(super) spare_loader: Option<JoinHandle<()>>,
     /// A priority-0 advert was ordered and may not have left yet.
     pub(super) releasing: bool,
     ring_overflows: u64,
@@ -105,6 +108,8 @@ impl Controller {
             stopping: Stopping::No,
             failovers: Vec::new(),
             bandwidth: BandwidthMeter::default(),
+            unsettled: Unsettled::default(),
+            spare_loader: None,
             releasing: false,
             ring_overflows: 0,
             config: parts.config,
@@ -156,7 +161,7 @@ impl Controller {
 
     /// Takes everything down: adverts, addresses, programs. After a graceful stop the first two are gone already.
     pub(super) fn take_down(self, inbox: &Inbox<Command>) -> Result<(), DatapathError> {
-        let Self { datapath, adverts, effects, own_mailbox, run_lock, .. } = self;
+        let Self { datapath, adverts, effects, own_mailbox, run_lock, spare_loader, .. } = self;
         drop(adverts);
         if self.stopping != Stopping::Done {
             effects.remove_all(move |left| {
@@ -165,6 +170,8 @@ impl Controller {
             await_removal(inbox);
         }
         drop(effects);
+        // It would pin new maps behind our back.
+        let _ = spare_loader.map(JoinHandle::join);
         let unloaded = datapath.unload();
         drop(run_lock);
         unloaded
@@ -180,6 +187,7 @@ impl Controller {
             self.handle_command(now, command)?;
             self.perform_actions(now)?;
         }
+        self.settle_links(now)?;
         self.judge_timers()?;
         self.settle_failovers();
         self.extend_lease()
