@@ -2,7 +2,7 @@
 //!
 //! It runs on a thread of its own, real-time where permitted, and waits only in `poll`. Everything that can block
 //! (netlink, files, clients) is on other threads behind queues. The order of a pass matters: what the data plane saw
-//! is read before timers are judged, a lapsed lease is admitted before it is extended, and the lease is extended only
+//! is read before timers are judged, a lapsed lease is admitted before anything else, and the lease is extended only
 //! after the whole pass.
 
 use super::bandwidth::BandwidthMeter;
@@ -33,6 +33,7 @@ use std::time::SystemTime;
 
 /// Most ring records taken in one pass, so that a storm of them cannot keep the loop from its lease.
 const RING_BATCH: usize = 1024;
+const NANOS_PER_MILLI: u64 = 1_000_000;
 /// How long a stop waits for addresses to be removed.
 const LONGEST_REMOVAL: Duration = Duration::from_secs(5);
 const REMOVAL_POLL_MS: u16 = 100;
@@ -142,8 +143,7 @@ impl Controller {
         let config = self.config.clone();
         self.attach_for(&config)?;
         let now = clock::now();
-        let until = self.lease.extend(now);
-        self.datapath.maps.write_lease(until)?;
+        self.write_lease(now)?;
         Ok(self.apply_configuration(now)?)
     }
 
@@ -179,9 +179,9 @@ impl Controller {
 
     fn pass(&mut self, inbox: &Inbox<Command>) -> Result<(), DatapathError> {
         let now = clock::now();
+        self.admit_lapse(now)?;
         self.admit_stall(now)?;
         self.drain_ring(now)?;
-        self.admit_lapse(now);
         self.perform_actions(now)?;
         for command in inbox.drain() {
             self.handle_command(now, command)?;
@@ -247,15 +247,21 @@ impl Controller {
         Ok(())
     }
 
-    /// A controller that wakes up past its lease has lost what it owned.
-    fn admit_lapse(&mut self, now: Instant) {
-        if self.lease.lapsed(now) {
-            tracing::error!(
-                late_ms = now.since(self.lease.until()).as_nanos() / 1_000_000,
-                "the controller overslept its lease; every owned virtual router is given up"
-            );
-            self.engine.handle_input(now, Input::LeaseLapsed { at: self.lease.until() });
+    /// A controller that wakes up past its lease has lost what it owned. It says so before it looks at anything else,
+    /// so that its timers begin anew, and only then takes a new lease: nothing is owned under it.
+    fn admit_lapse(&mut self, now: Instant) -> Result<(), DatapathError> {
+        if !self.lease.lapsed(now) {
+            return Ok(());
         }
+        let ended = self.lease.until();
+        let late_ms = now.since(ended).as_nanos() / NANOS_PER_MILLI;
+        tracing::error!(
+            late_ms,
+            "the controller overslept its lease; every owned virtual router is given up"
+        );
+        self.engine.handle_input(now, Input::LeaseLapsed { at: ended });
+        self.perform_actions(now)?;
+        self.write_lease(clock::now())
     }
 
     fn extend_lease(&mut self) -> Result<(), DatapathError> {
@@ -263,21 +269,22 @@ impl Controller {
         if now < self.lease.next_extension() {
             return Ok(());
         }
-        if self.lease.lapsed(now) {
-            self.admit_lapse(now);
-            self.perform_actions(now)?;
-        }
+        self.admit_lapse(now)?;
         self.measure_bandwidth(now)?;
         let before = self.lease.until();
-        let until = self.lease.extend(now);
-        self.datapath.maps.write_lease(until)?;
-        // Preempted between the clock read and the write: the extension itself came too late.
+        self.write_lease(now)?;
         let written = clock::now();
         if written > before {
+            // Preempted between the clock read and the write: the extension itself came too late.
             self.engine.handle_input(written, Input::LeaseLapsed { at: before });
             self.perform_actions(written)?;
         }
         Ok(())
+    }
+
+    fn write_lease(&mut self, now: Instant) -> Result<(), DatapathError> {
+        let until = self.lease.extend(now);
+        self.datapath.maps.write_lease(until)
     }
 
     fn measure_bandwidth(&mut self, now: Instant) -> Result<(), DatapathError> {
