@@ -62,9 +62,14 @@ fn variable(name: &str) -> Result<OsString> {
 }
 
 fn watch(root: &Path) {
-    for path in
-        ["ha-ebpf/src", "ha-ebpf/Cargo.toml", "ha-ebpf/Cargo.lock", "ha-common/src", "ha-common/Cargo.toml"]
-    {
+    for path in [
+        "Cargo.toml",
+        "ha-ebpf/src",
+        "ha-ebpf/Cargo.toml",
+        "ha-ebpf/Cargo.lock",
+        "ha-common/src",
+        "ha-common/Cargo.toml",
+    ] {
         println!("cargo:rerun-if-changed={}", root.join(path).display());
     }
     println!("cargo:rerun-if-changed=build.rs");

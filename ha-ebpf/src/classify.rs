@@ -3,12 +3,12 @@
 //! Transit leaves here after the header fields that could concern a virtual router have been looked at, without a clock
 //! read and without a hash look-up. `None` inside means that the frame ends too early to be any of ours.
 
-use crate::{cursor::XdpFrame, fence, outcome::Outcome, vrrp};
+use crate::{count, cursor::XdpFrame, fence, outcome::Outcome, rewrite, vrrp};
 use aya_ebpf::programs::XdpContext;
 use ha_common::{
     verdict_reasons::VerdictReason,
     wire::{
-        arp,
+        Buffer, arp,
         ethernet::{self, ether_type},
         ipv4, ipv6, ndisc, vlan,
         vrrp::PROTOCOL,
@@ -29,9 +29,10 @@ fn inspect(ctx: &XdpContext) -> Option<Outcome> {
     match link.ether_type {
         ether_type::IPV4 => {
             if ipv4::protocol(frame, at)? == PROTOCOL {
-                return Some(vrrp::receive(ctx.ctx, link.vlan, at, 4));
+                return Some(Outcome::Concluded(vrrp::receive_v4(ctx.ctx)));
             }
             let destination = ipv4::destination(frame, at)?;
+            count_fragments(ctx, frame, at + ipv4::total_length(frame, at)?);
             if let Some(outcome) = to_virtual_mac(frame, link.vlan) {
                 return Some(outcome);
             }
@@ -53,7 +54,7 @@ fn inspect(ctx: &XdpContext) -> Option<Outcome> {
 fn ipv6_packet(ctx: &XdpContext, frame: XdpFrame, vlan: u32, at: usize) -> Option<Outcome> {
     let next = ipv6::next_header(frame, at)?;
     if next == PROTOCOL {
-        return Some(vrrp::receive(ctx.ctx, vlan, at, 6));
+        return Some(Outcome::Concluded(vrrp::receive_v6(ctx.ctx)));
     }
     if ipv6::extended_next_header(frame, at, next) == Some(PROTOCOL) {
         return Some(Outcome::Judged(VerdictReason::ExtensionHeader));
@@ -62,6 +63,7 @@ fn ipv6_packet(ctx: &XdpContext, frame: XdpFrame, vlan: u32, at: usize) -> Optio
         return Some(outcome);
     }
     let message = at + ipv6::HEADER_LENGTH;
+    count_fragments(ctx, frame, message + ipv6::payload_length(frame, at)?);
     let discovery = if next == ipv6::next_header::ICMPV6 { ndisc::kind(frame, message) } else { None };
     if discovery == Some(ndisc::Kind::Solicitation)
         && let Some(outcome) = fence::solicitation_in(frame, ndisc::target_at(message))
@@ -70,6 +72,16 @@ fn ipv6_packet(ctx: &XdpContext, frame: XdpFrame, vlan: u32, at: usize) -> Optio
     }
     let is_neighbour = matches!(discovery, Some(ndisc::Kind::Solicitation | ndisc::Kind::Advertisement));
     fence::packet_in_v6(frame, ipv6::destination_at(at), is_neighbour)
+}
+
+/// Counts what lies beyond the linear part of a frame that is longer by its IP header. Only then is the kernel asked
+/// for the length: the call costs as much as all the rest of transit.
+#[inline(always)]
+fn count_fragments(ctx: &XdpContext, frame: XdpFrame, length: usize) {
+    let linear = frame.len();
+    if length > linear {
+        count::received_beyond(rewrite::frame_length(ctx.ctx) - linear as u64);
+    }
 }
 
 #[inline(always)]

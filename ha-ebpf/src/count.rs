@@ -8,7 +8,7 @@ use ha_common::{
     maps::values::checksum_form, ring_events::event_flag, verdict_reasons::VerdictReason, wire::vrrp::Advert,
 };
 
-/// Counts one frame that came in.
+/// Counts one frame that came in, and the bytes of its linear part.
 #[inline(always)]
 pub fn received(bytes: u64) {
     if let Some(counters) = LINK_COUNTERS.get_ptr_mut(link_slot()) {
@@ -17,6 +17,15 @@ pub fn received(bytes: u64) {
             (*counters).rx_packets += 1;
             (*counters).rx_bytes += bytes;
         }
+    }
+}
+
+/// Counts the bytes of a received frame that lie beyond its linear part.
+#[inline(always)]
+pub fn received_beyond(bytes: u64) {
+    if let Some(counters) = LINK_COUNTERS.get_ptr_mut(link_slot()) {
+        // SAFETY: a valid map value that only this CPU writes.
+        unsafe { (*counters).rx_bytes += bytes };
     }
 }
 

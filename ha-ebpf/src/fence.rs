@@ -35,7 +35,7 @@ pub fn is_closed(router: &Router) -> bool {
 }
 
 /// A frame to a virtual MAC; `None` if the fence does not stop it.
-#[inline(never)]
+#[inline(always)]
 pub fn virtual_mac_in(vlan: u32, vrid: u8, family: u8) -> Option<Outcome> {
     let router = Router::find(vlan, vrid, family)?;
     is_closed(&router).then(|| stopped(&router, VerdictReason::FenceMacIn))
@@ -122,7 +122,7 @@ const fn is_routable_v4(address: u32) -> bool {
 }
 
 /// A packet to an address that can only be local or transit; `None` if it may go on.
-#[inline(never)]
+#[inline(always)]
 fn forwarded(frame: XdpFrame, destination: ipv6::Words) -> Option<Outcome> {
     let link = link()?;
     if link.routers == 0 || !is_for_us(frame, link)? {
@@ -133,7 +133,7 @@ fn forwarded(frame: XdpFrame, destination: ipv6::Words) -> Option<Outcome> {
         return None;
     }
     let address = ipv6::bytes(destination);
-    if LOCAL_ADDRESSES.get_ptr(&address).is_some() {
+    if LOCAL_ADDRESSES.get_ptr(address).is_some() {
         return None;
     }
     Some(Outcome::Judged(VerdictReason::FenceTransitIn))

@@ -27,7 +27,7 @@ use aya_ebpf::{
 /// Ingress of a monitored interface.
 #[xdp(frags)]
 pub fn holdfast_xdp(ctx: XdpContext) -> u32 {
-    count::received(rewrite::frame_length(ctx.ctx));
+    count::received((ctx.data_end() - ctx.data()) as u64);
     classify::ingress(&ctx).conclude_xdp()
 }
 

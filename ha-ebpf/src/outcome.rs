@@ -14,14 +14,18 @@ pub enum Outcome {
     Transit,
     /// Counted under its reason, which says what happens to the frame.
     Judged(VerdictReason),
+    /// Concluded already, by a function of its own; the XDP code.
+    Concluded(u32),
 }
 
 impl Outcome {
     /// Counts the outcome and returns its XDP code.
     #[inline(always)]
     pub fn conclude_xdp(self) -> u32 {
-        let Outcome::Judged(reason) = self else {
-            return xdp_action::XDP_PASS;
+        let reason = match self {
+            Outcome::Transit => return xdp_action::XDP_PASS,
+            Outcome::Judged(reason) => reason,
+            Outcome::Concluded(code) => return code,
         };
         count::verdict(reason);
         match reason.verdict() {
@@ -39,7 +43,7 @@ impl Outcome {
         };
         count::verdict(reason);
         match reason.verdict() {
-            Verdict::Drop => TC_ACT_SHOT as i32,
+            Verdict::Drop => TC_ACT_SHOT,
             Verdict::Pass | Verdict::Transmit => TC_NEXT,
         }
     }

@@ -41,7 +41,7 @@ impl Router {
     pub fn find(vlan: u32, vrid: u8, family: u8) -> Option<Self> {
         let key = RouterKey { ifindex: attach_ifindex(), vlan, vrid, family, reserved: [0; 2] };
         // SAFETY: the value is one word, which is read at once.
-        let slot = unsafe { ROUTER_SLOTS.get(&key) }.copied()?;
+        let slot = unsafe { ROUTER_SLOTS.get(key) }.copied()?;
         Router::at(slot)
     }
 

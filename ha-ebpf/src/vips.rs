@@ -27,7 +27,7 @@ pub fn router_of(address: ipv6::Words) -> Option<Router> {
     let ifindex = if ipv6::is_link_local(&address) { attach_ifindex() } else { 0 };
     let key = VipKey { ifindex, address: ipv6::bytes(address) };
     // SAFETY: the value is one word, which is read at once.
-    let slot = unsafe { VIPS.get(&key) }.copied()?;
+    let slot = unsafe { VIPS.get(key) }.copied()?;
     Router::at(slot)
 }
 

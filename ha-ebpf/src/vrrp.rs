@@ -21,29 +21,47 @@ use ha_common::{
     ring_events::event_flag,
     verdict_reasons::VerdictReason,
     wire::{
-        ethernet::HEADER_LENGTH,
-        ipv6,
-        vlan::TAG_LENGTH,
+        ipv6, vlan,
         vrrp::{self, Advert},
     },
 };
 
 /// Own intervals after which a Backup can rightly have taken over, so that a losing advert is no longer refuted.
 const INTERVALS_UNTIL_SUCCESSION: u64 = 3;
+/// First losing advert of an own interval.
+const FIRST_TURN: u64 = 1;
 
-/// Judges the VRRP packet at offset `payload`. A function of its own, so that transit traffic does not pay for its stack.
+/// Judges the IPv4 VRRP packet in the frame and returns the XDP code.
+///
+/// A function of its own, so that transit does not pay for its stack. It takes nothing but the context and concludes
+/// by itself because older verifiers cannot follow a number into or out of a function, and without that would follow
+/// every turn of its loops to the end.
 #[inline(never)]
-pub fn receive(ctx: *mut xdp_md, vlan: u32, payload: usize, family: u8) -> Outcome {
+pub fn receive_v4(ctx: *mut xdp_md) -> u32 {
+    receive(ctx, 4).conclude_xdp()
+}
+
+/// As [`receive_v4`], for IPv6.
+#[inline(never)]
+pub fn receive_v6(ctx: *mut xdp_md) -> u32 {
+    receive(ctx, 6).conclude_xdp()
+}
+
+#[inline(always)]
+fn receive(ctx: *mut xdp_md, family: u8) -> Outcome {
     let frame = XdpFrame::of(ctx);
-    let vrid = match vrrp::vrid(frame, payload, family) {
+    let Some(link) = vlan::walk(frame) else {
+        return Outcome::Transit;
+    };
+    let vrid = match vrrp::vrid(frame, link.payload, family) {
         Ok(vrid) => vrid,
         Err(reason) => return Outcome::Judged(reason),
     };
-    let Some(router) = Router::find(vlan, vrid, family) else {
+    let Some(router) = Router::find(link.vlan, vrid, family) else {
         return Outcome::Judged(VerdictReason::VridUnknown);
     };
-    let reason = match valid_advert(frame, payload, family, &router) {
-        Ok(advert) => judge(ctx, &router, &advert, (payload - HEADER_LENGTH) / TAG_LENGTH),
+    let reason = match valid_advert(frame, link.payload, family, &router) {
+        Ok(advert) => judge(ctx, &router, &advert, link.tags),
         Err(reason) => reason,
     };
     count::router_verdict(router.slot, reason);
@@ -60,7 +78,7 @@ fn valid_advert(
     let carrier = vrrp::carrier(frame, payload, family)?;
     vrrp::validate(frame, &carrier, router.policy, |source| {
         let key = SourceKey { router: router.slot, address: ipv6::bytes(source) };
-        ADVERT_SOURCES.get_ptr(&key).is_some()
+        ADVERT_SOURCES.get_ptr(key).is_some()
     })
 }
 
@@ -116,14 +134,19 @@ fn while_owned(ctx: *mut xdp_md, router: &Router, advert: &Advert, tags: usize, 
     if !releasing_sender && (silent || wins(advert, router.policy)) {
         return revoke(router, advert, now);
     }
+    let turn = take_turn(router, now);
+    // A rival that goes on is told of once per interval: the controller announces again when it is gone (V-112).
+    let told = remember(router, advert) || releasing_sender || turn == FIRST_TURN;
+    let epoch = router.policy.epoch;
     if advert.version == 2 && !releasing_sender {
+        if told {
+            report::advert(router, advert, now, epoch, 0);
+        }
         return VerdictReason::AdvertLowerIgnored;
     }
-    if !take_answer(router, now) {
+    if turn > u64::from(router.policy.answers_per_interval) {
         return VerdictReason::AdvertAnswerLimited;
     }
-    let changed = remember(router, advert) || releasing_sender;
-    let epoch = router.policy.epoch;
     if !silent
         && let Some(template) = ADVERT_TEMPLATES.get_ptr(router.slot)
         && let Some(bytes) = rewrite::into_answer(ctx, template, tags)
@@ -131,7 +154,7 @@ fn while_owned(ctx: *mut xdp_md, router: &Router, advert: &Advert, tags: usize, 
         // SAFETY: `state` is a valid map value.
         unsafe { count::add(&raw mut (*router.state).adverts_answered) };
         count::sent(bytes);
-        if changed {
+        if told {
             report::advert(router, advert, now, epoch, event_flag::ANSWERED);
         }
         return VerdictReason::AdvertAnswered;
@@ -189,30 +212,29 @@ fn remember(router: &Router, advert: &Advert) -> bool {
         || state.heard_priority != advert.priority
         || state.heard_interval != advert.interval
         || state.heard_checksum != advert.checksum
-        || state.heard_flags != advert.flags;
+        || state.heard_flags != advert.flags
+        || state.heard_generation != router.policy.generation;
     if changed {
         state.heard_source = source;
         state.heard_priority = advert.priority;
         state.heard_interval = advert.interval;
         state.heard_checksum = advert.checksum;
         state.heard_flags = advert.flags;
+        state.heard_generation = router.policy.generation;
     }
     changed
 }
 
-/// V-107: takes one of the immediate adverts of this interval. Two CPUs may both take the last one; the bound is
-/// against storms.
+/// V-107: counts the losing adverts of this own interval, this one included. Two CPUs may get the same number; the
+/// bound is against storms.
 #[inline(always)]
-fn take_answer(router: &Router, now: u64) -> bool {
+fn take_turn(router: &Router, now: u64) -> u64 {
     // SAFETY: `state` is a valid map value that only the data plane writes.
     let state = unsafe { &mut *router.state };
     if now.saturating_sub(state.answer_window_began_ns) >= router.policy.interval_ns {
         state.answer_window_began_ns = now;
         state.answers_in_window = 0;
     }
-    if state.answers_in_window >= u64::from(router.policy.answers_per_interval) {
-        return false;
-    }
-    state.answers_in_window += 1;
-    true
+    state.answers_in_window = state.answers_in_window.saturating_add(1);
+    state.answers_in_window
 }

@@ -280,3 +280,16 @@ fn v075_each_frame_is_counted_once() {
     assert_eq!(plane.traffic().rx_packets, 4);
     assert_eq!(plane.verdicts().iter().sum::<u64>(), 3);
 }
+
+#[test]
+fn a_frame_in_several_buffers_is_counted_whole() {
+    let mut plane = Plane::new();
+    let payload = vec![0; 8900];
+    let v4 = ipv4(STRANGER, STRANGER, 17, &payload);
+    let v6 = tagged(ipv6(STRANGER_V6, STRANGER_V6, 17, &payload), &[9]);
+    for frame in [&v4, &v6] {
+        assert_eq!(plane.ingress(frame).frame.len(), frame.len());
+    }
+    let traffic = plane.traffic();
+    assert_eq!((traffic.rx_packets, traffic.rx_bytes), (2, (v4.len() + v6.len()) as u64));
+}

@@ -2,6 +2,8 @@
 
 use super::frames::{self, address_v6, hex};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
+use aya::programs::tc::TcAttachType;
+use aya::programs::xdp::XdpMode;
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use ha_common::maps::keys::{RouterKey, SourceKey, VipKey, filter_bit, mapped};
@@ -26,7 +28,8 @@ pub(crate) const V2: u32 = 11;
 /// VLAN of the VRRPv2 router.
 pub(crate) const V2_VLAN: u16 = 20;
 pub(crate) const EPOCH: u64 = 5;
-const FRAME_ROOM: usize = 4096;
+/// Longer than any frame that is fed.
+const FRAME_ROOM: usize = 16 * 1024;
 
 /// Result of one run.
 pub(crate) struct Run {
@@ -237,6 +240,20 @@ impl Plane {
         run(program, frame)
     }
 
+    /// Attaches the egress program to an interface of this thread's network namespace.
+    pub(crate) fn attach_egress(&mut self, interface: &str) {
+        let program = self.ebpf.program_mut(names::PROGRAM_EGRESS).expect("classifier");
+        let program: &mut SchedClassifier = program.try_into().expect("classifier");
+        program.attach(interface, TcAttachType::Egress).expect("attach");
+    }
+
+    /// Attaches an XDP program to an interface of this thread's network namespace, in native mode.
+    pub(crate) fn attach_xdp(&mut self, program: &str, interface: &str) {
+        let program = self.ebpf.program_mut(program).expect("XDP");
+        let program: &mut Xdp = program.try_into().expect("XDP");
+        program.attach(interface, XdpMode::Driver).expect("attach");
+    }
+
     /// Time per run of `program` on `frame`, as the kernel measures it.
     pub(crate) fn time(&mut self, program: &str, frame: &[u8], repeat: u32) -> Duration {
         let program = self.ebpf.program(program).expect("program");
@@ -293,7 +310,8 @@ fn policy(version: u8, family: u8, vlan: u32) -> RouterPolicy {
         priority: 100,
         checksum: checksum_form::ANY,
         address_count: if family == 6 { 2 } else { 1 },
-        reserved: [0; 7],
+        reserved: [0; 3],
+        generation: 0,
     }
 }
 

@@ -205,9 +205,6 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if self.bpf_ticket.is_some() {
-            if std::thread::panicking() {
-                eprintln!("{}", self.process.log_tail());
-            }
             self.process.kill9();
             cleanup::remove_directory(&self.bpf_dir);
         }

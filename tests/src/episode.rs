@@ -96,7 +96,9 @@ pub struct Report {
     /// Longest time in which nobody answered for the address, on the worse side.
     pub unanswered_ms: u128,
     pub recovered: bool,
-    /// The cause of the transition as status names it, and in the words of `why`, where the product can say.
+    /// The gateway whose last transition explains the event: the new owner, or the one that yielded to it.
+    pub explained_by: &'static str,
+    /// The cause of that transition as status names it, and in the words of `why`, where the product can say.
     pub cause: Option<String>,
     pub why: Option<String>,
 }
@@ -170,7 +172,11 @@ impl Rig {
             }
         }
         if !self.wait(watch, |rig| rig.serves(Side::A)) {
-            bail!("the gateways do not come to rest with A Active\n{}", self.pair.log_tails());
+            bail!(
+                "the gateways do not come to rest with A Active: {}\n{}",
+                self.shown(),
+                self.pair.log_tails()
+            );
         }
         self.rest(Duration::from_millis(300) + self.interval, watch);
         Ok(())
@@ -236,6 +242,18 @@ impl Rig {
         }
     }
 
+    /// What is known of both gateways, for an error.
+    fn shown(&self) -> String {
+        let gateway = |side: Side| {
+            let [lan, wan] = Leg::BOTH.map(|leg| self.pair.state(side, leg));
+            format!("{} lan {lan:?} wan {wan:?}", side.label())
+        };
+        let answering = self.answering().map_or("nobody", Side::label);
+        let (sent, lost) = self.last_second();
+        let [a, b] = Side::BOTH.map(gateway);
+        format!("{a}, {b}, {answering} answers, {lost} of the last {sent} datagrams lost")
+    }
+
     fn is_up(&self, side: Side) -> bool {
         self.pair.is_running(side) && self.silent != Some(side)
     }
@@ -274,6 +292,8 @@ impl Rig {
             self.owners.iter().map(|probe| pick(&probe.window(from, end))).max().unwrap_or_default()
         };
         let bound = event.fence_bound(self.interval);
+        // A restored node was Active to itself all along: what changed is the other one.
+        let explainer = if event == Event::Restore { node.other() } else { active };
         let contested: fn(&OwnerSummary) -> u128 = |summary| summary.contested as u128;
         Report {
             event,
@@ -288,8 +308,9 @@ impl Rig {
             fence_bound_ms: bound.as_millis(),
             unanswered_ms: worse(|summary| summary.longest_unanswered.as_millis(), begin),
             recovered,
-            cause: self.pair.cause(active, Leg::Lan),
-            why: self.pair.why(active, Leg::Lan),
+            explained_by: explainer.label(),
+            cause: self.pair.cause(explainer, Leg::Lan),
+            why: self.pair.why(explainer, Leg::Lan),
         }
     }
 

@@ -130,3 +130,27 @@ impl Fabric {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet_socket::PacketSocket;
+    use crate::topology::Segment;
+    use std::time::Duration;
+
+    #[test]
+    fn what_a_host_sends_by_xdp_tx_is_delivered() {
+        let segment = Segment::build(&["asker", "mirror"]).unwrap();
+        let mirror = segment.host("mirror");
+        mirror.enter(|| xdp_port::attach(Segment::INTERFACE, PortVerdict::Reflect)).unwrap().unwrap();
+        let socket = PacketSocket::open(segment.host("asker"), Segment::INTERFACE).unwrap();
+        const EXPERIMENTAL: [u8; 2] = [0x88, 0xb5];
+        let mut frame = vec![0xff; 6];
+        frame.extend([2, 0, 0, 0, 0, 9]);
+        frame.extend(EXPERIMENTAL);
+        frame.resize(64, 7);
+        socket.send(&frame).unwrap();
+        let back = socket.wait_for(Duration::from_secs(3), |found| found.bytes == frame).unwrap();
+        assert!(back.is_some(), "the reflected frame comes back through the bridge");
+    }
+}

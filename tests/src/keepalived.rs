@@ -10,6 +10,8 @@ use std::time::Duration;
 
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
+const PID_FILES: [&str; 3] = ["main.pid", "vrrp.pid", "checkers.pid"];
+
 /// A `vrrp_instance` block.
 #[derive(Clone, Debug)]
 pub struct Instance {
@@ -195,12 +197,17 @@ impl Keepalived {
 
 fn run(namespace: &Namespace, name: &str, files: &WorkDir) -> Result<Process> {
     let file = |suffix: &str| files.path().join(suffix);
+    // After a kill -9 the old files name processes that may still await their parent; keepalived would then not start.
+    for pid in PID_FILES {
+        let _ = std::fs::remove_file(file(pid));
+    }
+    let [main, vrrp, checkers] = PID_FILES.map(file);
     let mut command = namespace.command("keepalived");
     command.args(["--dont-fork", "--log-console", "--log-detail", "--vrrp"]);
     command.arg("--use-file").arg(file("keepalived.conf"));
-    command.arg("--pid").arg(file("main.pid"));
-    command.arg("--vrrp_pid").arg(file("vrrp.pid"));
-    command.arg("--checkers_pid").arg(file("checkers.pid"));
+    command.arg("--pid").arg(main);
+    command.arg("--vrrp_pid").arg(vrrp);
+    command.arg("--checkers_pid").arg(checkers);
     Process::spawn(name, command, &file("log"))
 }
 

@@ -10,13 +10,15 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// Lines of a log shown when something fails.
-const SHOWN_LINES: usize = 40;
+const SHOWN_LINES: usize = 80;
 
 /// A running child and its process group.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     child: Child,
+    /// The child was waited for: its pid may be somebody else's by now.
+    reaped: bool,
     log: PathBuf,
     ticket: Option<Ticket>,
 }
@@ -33,7 +35,7 @@ impl Process {
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command.spawn().with_context(|| format!("starting {name} ({program})"))?;
         let ticket = cleanup::register(Leftover::ProcessGroup(child.id() as i32));
-        Ok(Process { name: name.to_owned(), child, log: log.to_owned(), ticket: Some(ticket) })
+        Ok(Process { name: name.to_owned(), child, reaped: false, log: log.to_owned(), ticket: Some(ticket) })
     }
 
     pub fn pid(&self) -> u32 {
@@ -59,25 +61,35 @@ impl Process {
 
     /// The exit status, if the program has ended.
     pub fn exited(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().ok().flatten()
+        let status = self.child.try_wait().ok().flatten();
+        if status.is_some() && !self.reaped {
+            self.reaped = true;
+            // What it started and left behind ends too, while the group is surely still its own.
+            cleanup::kill_group(self.child.id() as i32);
+        }
+        status
     }
 
-    /// Sends a signal to the program alone.
+    /// Sends a signal to the program alone, unless it is known to have ended.
     pub fn signal(&self, signal: i32) {
-        // SAFETY: the child is not reaped before this value is, so its pid is still its own.
-        unsafe { libc::kill(self.child.id() as i32, signal) };
+        if !self.reaped {
+            // SAFETY: plain system call; the child was not waited for, so its pid is still its own.
+            unsafe { libc::kill(self.child.id() as i32, signal) };
+        }
     }
 
-    /// Sends a signal to the program and all it started.
+    /// Sends a signal to the program and all it started, unless it is known to have ended.
     pub fn signal_group(&self, signal: i32) {
-        // SAFETY: as in `signal`; the child leads its group.
-        unsafe { libc::kill(-(self.child.id() as i32), signal) };
+        if !self.reaped {
+            // SAFETY: as in `signal`; the child leads its group.
+            unsafe { libc::kill(-(self.child.id() as i32), signal) };
+        }
     }
 
     /// Waits for the end.
     pub fn wait(&mut self, deadline: Duration) -> Result<ExitStatus> {
         let what = format!("end of {}", self.name);
-        let ended = eventually(&what, deadline, || self.child.try_wait().ok().flatten());
+        let ended = eventually(&what, deadline, || self.exited());
         ended.with_context(|| self.log_tail())
     }
 
@@ -90,7 +102,7 @@ impl Process {
     /// Kills the program and all it started by SIGKILL.
     pub fn kill9(&mut self) {
         self.signal_group(libc::SIGKILL);
-        let _ = self.child.wait();
+        self.reaped |= self.child.wait().is_ok();
     }
 
     /// Lets the program outlive this value and this process.

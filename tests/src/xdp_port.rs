@@ -14,6 +14,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 pub(crate) enum PortVerdict {
     Drop = 1,
     Pass = 2,
+    /// Sends everything back, in place of the programs whose answers the fabric must deliver.
+    #[cfg(test)]
+    Reflect = 3,
 }
 
 const BPF_PROG_LOAD: libc::c_int = 5;

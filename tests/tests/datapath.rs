@@ -1,6 +1,8 @@
 //! The data plane, frame by frame, without a network: every verdict, what it changes, and what it leaves alone.
 //!
-//! Needs root and a kernel that can test-run XDP and TC programs; pins nothing and attaches nowhere.
+//! Needs root and a kernel that can test-run XDP and TC programs; pins and attaches only inside
+//! namespaces of its own.
+#![expect(clippy::expect_used, reason = "a fixture that cannot be arranged fails by panicking")]
 
 #[path = "../datapath/advert_fixtures.rs"]
 mod advert_fixtures;
@@ -14,6 +16,10 @@ mod fence_fixtures;
 mod fixture;
 #[path = "../datapath/frames.rs"]
 mod frames;
+#[path = "../datapath/live.rs"]
+mod live;
+#[path = "../datapath/pins.rs"]
+mod pins;
 #[path = "../datapath/plane.rs"]
 mod plane;
 

@@ -10,14 +10,16 @@ use holdfast_lab::forge::{AdvertSpec, ChecksumForm, mac_text};
 use holdfast_lab::frr::{Frr, FrrRouter};
 use holdfast_lab::gateway_pair::{GatewayPair, Product};
 use holdfast_lab::keepalived::{Instance, Keepalived, KeepalivedConfig};
-use holdfast_lab::netns::{LabName, Namespace};
+use holdfast_lab::netns::{self, LabName, Namespace};
 use holdfast_lab::owners::OwnerProbe;
 use holdfast_lab::packet_socket::PacketSocket;
 use holdfast_lab::poll::eventually_true;
 use holdfast_lab::topology::{GatewayLab, LAN_VIP, Leg, SERVER, Segment, Side};
 use holdfast_lab::traffic::Stream;
+use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -260,4 +262,37 @@ fn an_episode_is_measured_from_blow_to_calm() {
         "keepalived leaves a second owner: {kill:?}"
     );
     assert!(rig.episode(Event::Restore, &mut |_| ()).is_err(), "nothing is silent");
+}
+
+/// Starts a process that holds a lab; gives it and the path of its client's namespace.
+fn hold_lab() -> (Child, PathBuf) {
+    let mut holder = Command::new(env!("CARGO_BIN_EXE_hold_lab")).stdout(Stdio::piped()).spawn().unwrap();
+    let mut name = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut name).unwrap();
+    let client = Path::new("/run/netns").join(name.trim());
+    assert!(!name.is_empty() && client.exists());
+    (holder, client)
+}
+
+#[test]
+fn a_signal_removes_the_whole_lab() {
+    for (signal, code) in [(libc::SIGINT, 130), (libc::SIGTERM, 143)] {
+        let (mut holder, client) = hold_lab();
+        // SAFETY: plain system call on a child that was not waited for.
+        unsafe { libc::kill(holder.id() as i32, signal) };
+        assert_eq!(holder.wait().unwrap().code(), Some(code));
+        let prefix = client.file_name().unwrap().to_str().unwrap().trim_end_matches("client").to_owned();
+        let left = std::fs::read_dir("/run/netns").unwrap().flatten();
+        assert_eq!(left.filter(|entry| entry.file_name().to_str().unwrap().starts_with(&prefix)).count(), 0);
+    }
+}
+
+#[test]
+fn what_a_killed_process_left_is_swept() {
+    let (mut holder, client) = hold_lab();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert!(client.exists(), "nobody could clean up");
+    netns::sweep_stale();
+    assert!(!client.exists());
 }

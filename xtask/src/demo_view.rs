@@ -39,7 +39,9 @@ impl View {
     /// Says what is going on.
     pub(crate) fn headline(&mut self, text: &str) {
         self.headline = text.to_owned();
-        if !self.terminal && !self.quiet {
+        if self.terminal {
+            self.redraw(&[self.title()]);
+        } else if !self.quiet {
             eprintln!("{:7.1}s  {text}", self.begun.elapsed().as_secs_f64());
         }
     }
@@ -61,13 +63,21 @@ impl View {
 
     fn draw(&mut self, rig: &Rig, states: &[[State; 2]; 2], answering: &str) {
         let (sent, lost) = rig.last_second();
-        let mut lines = vec![format!("\x1b[1mHoldfast\x1b[0m  {}", self.headline)];
+        let mut lines = vec![self.title()];
         for (side, [lan, wan]) in Side::BOTH.into_iter().zip(states) {
             lines.push(format!("  {}   lan {}   wan {}", side.label(), painted(*lan), painted(*wan)));
         }
         lines.push(format!(
             "  {LAN_VIP} is answered by {answering}; last second: {sent} datagrams, {lost} lost"
         ));
+        self.redraw(&lines);
+    }
+
+    fn title(&self) -> String {
+        format!("\x1b[1mHoldfast\x1b[0m  {}", self.headline)
+    }
+
+    fn redraw(&mut self, lines: &[String]) {
         self.erase();
         self.drawn_lines = lines.len();
         let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
@@ -138,7 +148,7 @@ pub(crate) fn print_table(reports: &[Report], passed: bool) {
     }
     for report in reports {
         if let Some(why) = &report.why {
-            println!("\n{} ({}):\n  {}", report.event.name(), report.active, why.replace('\n', "\n  "));
+            println!("\n{} ({}):\n  {}", report.event.name(), report.explained_by, why.replace('\n', "\n  "));
         }
     }
     if passed {

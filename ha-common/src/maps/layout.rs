@@ -36,7 +36,7 @@ macro_rules! assert_no_padding {
     };
 }
 
-assert_no_padding!(values::RouterPolicy, reserved: 7);
+assert_no_padding!(values::RouterPolicy, generation: 4);
 assert_no_padding!(values::RouterState, priority_zero_sent: 8);
 assert_no_padding!(values::AdvertTemplate, reserved: 6);
 assert_no_padding!(AdvertEvent, reserved: 4);

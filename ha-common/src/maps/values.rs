@@ -152,7 +152,10 @@ pub struct RouterPolicy {
     /// One of [`checksum_form`]: the form adverts must have.
     pub checksum: u8,
     pub address_count: u8,
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 3],
+    /// Changes with every change of role or preemption: the first advert judged under a new one is reported even if
+    /// nothing else about it changed, so that the election learns the owner and its interval.
+    pub generation: u32,
 }
 
 /// What the data plane knows about a virtual router.
@@ -167,7 +170,9 @@ pub struct RouterState {
     pub heard_checksum: u8,
     /// `event_flag` bits of the last valid advert's content.
     pub heard_flags: u16,
-    pub reserved: [u8; 6],
+    pub reserved: u16,
+    /// `RouterPolicy::generation` under which the last valid advert was judged.
+    pub heard_generation: u32,
     /// Grant that a rightful winner's advert ended; ownership is gone while it equals `RouterPolicy::epoch`.
     pub revoked_epoch: u64,
     pub revoked_at_ns: u64,
@@ -178,6 +183,7 @@ pub struct RouterState {
     /// Sender of the last valid advert, network byte order, IPv4 mapped.
     pub heard_source: [u8; 16],
     pub answer_window_began_ns: u64,
+    /// Losing adverts in the running window, answered or not.
     pub answers_in_window: u64,
     /// Valid adverts (RFC 6527 RcvdAdvertisements).
     pub adverts_received: u64,

@@ -149,19 +149,14 @@ fn carrier_v6<B: Buffer>(frame: B, at: usize) -> Checked<Carrier> {
     })
 }
 
-/// Checks an advert for the router that `policy` describes; `listened_to` says whether the router takes adverts from a
-/// source and is asked only where the policy restricts them.
-///
-/// # Errors
-/// The first check that failed, in this order: own source, TTL, version, type, length, VRRPv2 authentication type,
-/// checksum, destination, source, address count, interval, first address.
+/// What the checks before the checksum have found.
+struct Head {
+    version: u8,
+    address_count: u8,
+}
+
 #[inline(always)]
-pub fn validate<B: Buffer>(
-    frame: B,
-    carrier: &Carrier,
-    policy: &RouterPolicy,
-    listened_to: impl FnOnce(ipv6::Words) -> bool,
-) -> Checked<Advert> {
+fn check_head<B: Buffer>(frame: B, carrier: &Carrier, policy: &RouterPolicy) -> Checked<Head> {
     let source = ipv6::bytes(carrier.source);
     if u128::from_ne_bytes(source) == u128::from_ne_bytes(policy.source) {
         return Err(VerdictReason::AdvertSelf);
@@ -182,10 +177,28 @@ pub fn validate<B: Buffer>(
         return Err(VerdictReason::LengthInvalid);
     }
     let address_count = present(frame.u8(message + ADDRESS_COUNT))?;
-    let trailing = check_length(carrier, version, address_count)?;
+    check_length(carrier, version, address_count)?;
     if version == 2 && present(frame.u8(message + AUTH_TYPE_V2))? != 0 {
         return Err(VerdictReason::AuthTypeInvalid);
     }
+    Ok(Head { version, address_count })
+}
+
+/// Checks an advert for the router that `policy` describes; `listened_to` says whether the router takes adverts from a
+/// source and is asked only where the policy restricts them.
+///
+/// # Errors
+/// The first check that failed, in this order: own source, TTL, version, type, length, VRRPv2 authentication type,
+/// checksum, destination, source, address count, interval, first address.
+#[inline(always)]
+pub fn validate<B: Buffer>(
+    frame: B,
+    carrier: &Carrier,
+    policy: &RouterPolicy,
+    listened_to: impl FnOnce(ipv6::Words) -> bool,
+) -> Checked<Advert> {
+    let Head { version, address_count } = check_head(frame, carrier, policy)?;
+    let message = carrier.message;
     let addresses_sum = present(sum_addresses(frame, carrier, address_count))?;
     // Read again: the verifier would otherwise follow each address count that the loop can have ended with.
     let frame = frame.anew();
@@ -215,7 +228,8 @@ pub fn validate<B: Buffer>(
         }
         flags |= event_flag::FIRST_NOT_LINK_LOCAL;
     }
-    if trailing {
+    // Bytes follow the last address; a VRRPv2 message cannot have them.
+    if version != 2 && carrier.length > ADDRESSES + address_bytes {
         flags |= event_flag::TRAILING_BYTES;
     }
     if addresses_sum != policy.addresses_sum || address_count != policy.address_count {
@@ -231,17 +245,17 @@ fn address_length(carrier: &Carrier) -> usize {
     if carrier.family == 6 { 16 } else { 4 }
 }
 
-/// Returns whether bytes follow the last address.
+/// A VRRPv3 message may be followed by other bytes (V-044). A VRRPv2 message ends with its authentication data, so
+/// more bytes would mean another place for it.
 #[inline(always)]
-fn check_length(carrier: &Carrier, version: u8, address_count: u8) -> Checked<bool> {
-    let authentication = if version == 2 { AUTH_DATA_V2_LENGTH } else { 0 };
-    let expected = ADDRESSES + usize::from(address_count) * address_length(carrier) + authentication;
-    let trailing = carrier.length > expected;
-    // A VRRPv2 message ends with its authentication data, so more bytes would mean another place for it.
-    if carrier.length < expected || (trailing && version == 2) {
-        return Err(VerdictReason::LengthInvalid);
-    }
-    Ok(trailing)
+fn check_length(carrier: &Carrier, version: u8, address_count: u8) -> Checked<()> {
+    let addresses = usize::from(address_count) * address_length(carrier);
+    let fits = if version == 2 {
+        carrier.length == ADDRESSES + addresses + AUTH_DATA_V2_LENGTH
+    } else {
+        carrier.length >= ADDRESSES + addresses
+    };
+    if fits { Ok(()) } else { Err(VerdictReason::LengthInvalid) }
 }
 
 #[inline(always)]

@@ -217,7 +217,7 @@ mod tests {
                 total += u64::from(*byte) << if index % 2 == 0 { 8 } else { 0 };
             }
         }
-        total % 0xffff == 0 && total != 0
+        total != 0 && total.is_multiple_of(0xffff)
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl MapSet {
         self.router_verdicts
             .set(spec.slot, verdicts, 0)
             .map_err(|error| map_error(names::ROUTER_VERDICTS, error))?;
-        self.write_policy(spec, standing, 0)?;
+        self.write_policy(spec, standing, 0, 0)?;
         self.write_sources(spec)?;
         self.router_slots
             .insert(spec.key(), spec.slot, 0)
@@ -127,8 +127,9 @@ impl MapSet {
         spec: &RouterSpec,
         standing: &PolicyWrite,
         granted_at_ns: u64,
+        generation: u32,
     ) -> Result<(), DatapathError> {
-        let policy = spec.policy(standing, granted_at_ns);
+        let policy = spec.policy(standing, granted_at_ns, generation);
         self.policies.set(spec.slot, policy, 0).map_err(|error| map_error(names::ROUTER_POLICIES, error))
     }
 

@@ -50,7 +50,7 @@ impl RouterSpec {
     }
 
     /// The map entry for a standing of the election.
-    pub fn policy(&self, standing: &PolicyWrite, granted_at_ns: u64) -> RouterPolicy {
+    pub fn policy(&self, standing: &PolicyWrite, granted_at_ns: u64, generation: u32) -> RouterPolicy {
         let mut flags = 0;
         for (set, bit) in [
             (standing.preempt, flag::PREEMPT),
@@ -91,7 +91,8 @@ impl RouterSpec {
                 ChecksumPolicy::Rfc5798 => checksum_form::RFC5798,
             },
             address_count: u8::try_from(self.addresses.len()).unwrap_or(u8::MAX),
-            reserved: [0; 7],
+            reserved: [0; 3],
+            generation,
         }
     }
 

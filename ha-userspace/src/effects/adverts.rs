@@ -1,14 +1,15 @@
 //! The advert thread: sends adverts on time and announcements in the gaps.
 //!
 //! Orders come through an unbounded queue and an eventfd, so giving one never blocks. The thread waits in `poll` on that
-//! eventfd and on a boot-clock timer armed for the next due instant, and on nothing else: no lock, no netlink, no
-//! answer of anybody. Adverts go first; announcements fill what is left of each millisecond. A send that fails is
+//! eventfd and on a boot-clock timer armed for the next due instant, and on nothing else: no lock (`order_queue`), no
+//! netlink, no answer of anybody. Adverts go first; announcements fill what is left of each millisecond. A send that fails is
 //! counted and not fatal. It decides nothing and keeps sending what it was last told until told otherwise: whether a
 //! frame may leave is the egress program's to judge.
 
 use super::advert_statistics::{AdvertCounts, AdvertStatistics, FrameKind};
 use super::announcements::{AnnouncementFrame, Announcements};
 use super::frames::{AdvertContent, FrameError, MacAddress};
+use super::order_queue::{OrderQueue, Taken};
 use super::packet_socket::{Outbound, PacketSocket};
 use super::schedule::{Due, Schedule};
 use crate::runtime::clock;
@@ -24,7 +25,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration as StdDuration;
 
@@ -84,6 +85,7 @@ pub enum AdvertKind {
     PriorityZero,
 }
 
+#[derive(Debug)]
 enum Command {
     Configure { router: RouterId, frames: AdvertFrames, statistics: Arc<AdvertStatistics> },
     Start { router: RouterId, interval: Duration },
@@ -91,12 +93,13 @@ enum Command {
     SendOnce { router: RouterId, kind: AdvertKind },
     Announce { router: RouterId, frames: Vec<AnnouncementFrame>, rounds: u32 },
     Remove { router: RouterId },
+    Sync { done: mpsc::SyncSender<()> },
 }
 
 /// The controller's end of the advert thread. Dropping it ends the thread, which sends nothing more.
 #[derive(Debug)]
 pub struct AdvertSender {
-    commands: Option<Sender<Command>>,
+    orders: Arc<OrderQueue<Command>>,
     wake: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
     scheduling: Outcome,
@@ -110,7 +113,8 @@ impl AdvertSender {
         let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
         let timer =
             TimerFd::new(ClockId::CLOCK_BOOTTIME, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
-        let (commands, queue) = mpsc::channel();
+        let orders = Arc::new(OrderQueue::default());
+        let queue = Arc::clone(&orders);
         let (report, reported) = mpsc::sync_channel(1);
         let shared_wake = Arc::clone(&wake);
         let thread = std::thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
@@ -120,13 +124,7 @@ impl AdvertSender {
             AdvertThread::new(socket, shared_wake, timer, queue).run();
         })?;
         let scheduling = reported.recv().map_err(|_| io::Error::other("the advert thread did not start"))?;
-        Ok(Self {
-            commands: Some(commands),
-            wake,
-            thread: Some(thread),
-            scheduling,
-            statistics: HashMap::new(),
-        })
+        Ok(Self { orders, wake, thread: Some(thread), scheduling, statistics: HashMap::new() })
     }
 
     /// What the thread got from the scheduler; warn once if it is not real-time.
@@ -165,6 +163,13 @@ impl AdvertSender {
         self.order(Command::Announce { router, frames, rounds });
     }
 
+    /// Waits until everything ordered so far has been handed to the kernel, at most `limit`. False if it took longer.
+    pub fn settle(&self, limit: StdDuration) -> bool {
+        let (done, settled) = mpsc::sync_channel(1);
+        self.order(Command::Sync { done });
+        settled.recv_timeout(limit).is_ok()
+    }
+
     /// Stops and forgets a router.
     pub fn remove(&mut self, router: RouterId) {
         self.statistics.remove(&router);
@@ -183,18 +188,15 @@ impl AdvertSender {
     }
 
     fn order(&self, command: Command) {
-        if let Some(commands) = &self.commands
-            && commands.send(command).is_ok()
-        {
-            // It fails only when the counter is full, and then the thread is awake already.
-            let _ = self.wake.write(1);
-        }
+        self.orders.push(command);
+        // It fails only when the counter is full, and then the thread is awake already.
+        let _ = self.wake.write(1);
     }
 }
 
 impl Drop for AdvertSender {
     fn drop(&mut self) {
-        self.commands = None;
+        self.orders.close();
         let _ = self.wake.write(1);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -218,7 +220,8 @@ struct AdvertThread {
     socket: PacketSocket,
     wake: Arc<EventFd>,
     timer: TimerFd,
-    queue: Receiver<Command>,
+    queue: Arc<OrderQueue<Command>>,
+    taken: Vec<Command>,
     routers: HashMap<RouterId, Router>,
     schedule: Schedule,
     announcements: Announcements,
@@ -227,12 +230,18 @@ struct AdvertThread {
 }
 
 impl AdvertThread {
-    fn new(socket: PacketSocket, wake: Arc<EventFd>, timer: TimerFd, queue: Receiver<Command>) -> Self {
+    fn new(
+        socket: PacketSocket,
+        wake: Arc<EventFd>,
+        timer: TimerFd,
+        queue: Arc<OrderQueue<Command>>,
+    ) -> Self {
         Self {
             socket,
             wake,
             timer,
             queue,
+            taken: Vec::new(),
             routers: HashMap::new(),
             schedule: Schedule::default(),
             announcements: Announcements::default(),
@@ -253,13 +262,11 @@ impl AdvertThread {
 
     /// Carries out every order in the queue; false when the handle is gone.
     fn take_orders(&mut self) -> bool {
-        loop {
-            match self.queue.try_recv() {
-                Ok(command) => self.carry_out(command),
-                Err(TryRecvError::Empty) => return true,
-                Err(TryRecvError::Disconnected) => return false,
-            }
-        }
+        let mut orders = std::mem::take(&mut self.taken);
+        let taken = self.queue.take(&mut orders);
+        orders.drain(..).for_each(|order| self.carry_out(order));
+        self.taken = orders;
+        taken != Taken::Closed
     }
 
     fn carry_out(&mut self, command: Command) {
@@ -282,6 +289,11 @@ impl AdvertThread {
                 self.schedule.stop(router);
                 self.announcements.cancel(router);
                 self.routers.remove(&router);
+            }
+            Command::Sync { done } => {
+                self.send_pending();
+                // Whoever gave up waiting does not listen any more.
+                let _ = done.try_send(());
             }
         }
     }

@@ -1,29 +1,24 @@
 //! Watches interfaces and addresses: a first dump, then the kernel's events, turned into [`LinkEvent`]s.
 //!
 //! Lives on the effects thread. What tells nothing new is left out. When the kernel's queue overruns, everything is
-//! dumped again and the difference is told, so the picture is right again however much was lost.
+//! dumped again once the stale rest of the queue is gone, and the difference is told, so the picture is right again
+//! however much was lost.
 
+use super::event_socket::{EventRead, EventSocket};
 use super::frames::MacAddress;
 use super::interfaces::{InterfaceAddress, Interfaces, LinkEvent, LinkState};
 use super::netlink::{Netlink, NetlinkError};
-use futures_util::StreamExt;
-use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
     InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::sys::AsyncSocket;
-use rtnetlink::{MulticastGroup, new_multicast_connection};
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-const GROUPS: [MulticastGroup; 3] =
-    [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
-const RECEIVE_BUFFER: usize = 4 << 20;
-/// Between attempts at a dump that failed.
+/// Between attempts at a read that failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where events go.
@@ -34,13 +29,8 @@ pub(super) struct LinkMonitor {
     netlink: Netlink,
     known: Rc<RefCell<Interfaces>>,
     sink: LinkSink,
-    events: Events,
+    events: EventSocket,
 }
-
-type Events = futures_util::stream::BoxStream<
-    'static,
-    (NetlinkMessage<RouteNetlinkMessage>, rtnetlink::sys::SocketAddr),
->;
 
 impl LinkMonitor {
     /// Subscribes and then dumps, so that nothing falls in between.
@@ -49,22 +39,26 @@ impl LinkMonitor {
         known: Rc<RefCell<Interfaces>>,
         sink: LinkSink,
     ) -> io::Result<Self> {
-        let (mut connection, _, events) = new_multicast_connection(&GROUPS)?;
-        let _ = connection.socket_mut().socket_mut().set_rx_buf_sz(RECEIVE_BUFFER);
-        tokio::spawn(connection);
-        let monitor = Self { netlink, known, sink, events: events.boxed() };
+        let monitor = Self { netlink, known, sink, events: EventSocket::open()? };
         monitor.resynchronise().await.map_err(io::Error::other)?;
         Ok(monitor)
     }
 
-    /// Tells events until the connection ends.
+    /// Tells events for as long as the thread lives.
     pub(super) async fn run(mut self) {
-        while let Some((message, _)) = self.events.next().await {
-            match message.payload {
-                NetlinkPayload::InnerMessage(message) => self.tell_message(&message),
-                NetlinkPayload::Overrun(_) => self.recover().await,
-                _ => {}
+        loop {
+            match self.events.read().await {
+                Ok(EventRead::Events(messages)) => {
+                    messages.iter().filter_map(to_event).for_each(|event| self.tell(event));
+                }
+                Ok(EventRead::Lost) => self.recover().await,
+                Err(error) => {
+                    tracing::warn!(%error, "reading interface events failed; trying again");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
             }
+            // A storm of events must not keep orders waiting.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -81,12 +75,6 @@ impl LinkMonitor {
         let events = self.known.borrow().difference(&fresh);
         events.into_iter().for_each(|event| self.tell(event));
         Ok(())
-    }
-
-    fn tell_message(&self, message: &RouteNetlinkMessage) {
-        if let Some(event) = to_event(message) {
-            self.tell(event);
-        }
     }
 
     fn tell(&self, event: LinkEvent) {
@@ -206,4 +194,80 @@ fn to_address(message: &AddressMessage) -> Option<(u32, InterfaceAddress)> {
             tentative: unsettled && !optimistic,
         },
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtnetlink::packet_route::link::InfoKind;
+
+    fn vlan_message() -> LinkMessage {
+        let mut message = LinkMessage::default();
+        message.header.index = 9;
+        message.header.link_layer_type = LinkLayerType::Ether;
+        message.header.flags = LinkFlags::Up | LinkFlags::LowerUp;
+        message.attributes = vec![
+            LinkAttribute::IfName("lan0.7".to_owned()),
+            LinkAttribute::Mtu(1496),
+            LinkAttribute::Link(4),
+            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Vlan),
+                LinkInfo::Data(InfoData::Vlan(vec![InfoVlan::Id(7)])),
+            ]),
+        ];
+        message
+    }
+
+    #[test]
+    fn a_vlan_is_known_with_its_number_and_parent() {
+        let expected = LinkState {
+            ifindex: 9,
+            name: "lan0.7".to_owned(),
+            up: true,
+            mac: MacAddress([2, 0, 0, 0, 0, 1]),
+            mtu: 1496,
+            kind: Some("vlan".to_owned()),
+            parent: Some(4),
+            vlan: Some(7),
+        };
+        assert_eq!(to_event(&RouteNetlinkMessage::NewLink(vlan_message())), Some(LinkEvent::Link(expected)));
+    }
+
+    #[test]
+    fn up_needs_both_the_administrator_and_the_carrier() {
+        for flags in [LinkFlags::Up, LinkFlags::LowerUp, LinkFlags::empty()] {
+            let mut message = vlan_message();
+            message.header.flags = flags;
+            assert!(!to_link(&message).up, "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_bridge_says_of_its_ports_is_not_heard() {
+        let mut message = vlan_message();
+        message.header.interface_family = AddressFamily::Bridge;
+        assert_eq!(to_event(&RouteNetlinkMessage::DelLink(message.clone())), None);
+        message.header.interface_family = AddressFamily::Unspec;
+        let gone = to_event(&RouteNetlinkMessage::DelLink(message));
+        assert_eq!(gone, Some(LinkEvent::LinkGone { ifindex: 9 }));
+    }
+
+    #[test]
+    fn duplicate_detection_running_or_failed_makes_an_address_unusable() {
+        let mut message = AddressMessage::default();
+        message.header.index = 9;
+        message.header.prefix_len = 64;
+        let local = "fe80::10".parse().unwrap();
+        for (flags, tentative) in [
+            (AddressFlags::Tentative, true),
+            (AddressFlags::Dadfailed, true),
+            (AddressFlags::Tentative | AddressFlags::Optimistic, false),
+            (AddressFlags::Permanent, false),
+        ] {
+            message.attributes = vec![AddressAttribute::Address(local), AddressAttribute::Flags(flags)];
+            let expected = InterfaceAddress { address: local, prefix: 64, secondary: false, tentative };
+            assert_eq!(to_address(&message), Some((9, expected)));
+        }
+    }
 }

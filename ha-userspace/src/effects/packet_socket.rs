@@ -80,7 +80,7 @@ impl PacketSocket {
                     place += 1;
                 }
                 Outbound::Ethernet { .. } => {
-                    let run = batch[place..].iter().take(BATCH).take_while(|item| is_frame(item)).count();
+                    let run = batch[place..].iter().take(BATCH).take_while(is_frame).count();
                     send_frames(self.link.as_raw_fd(), &batch[place..place + run], |index, result| {
                         outcome(place + index, result);
                     });

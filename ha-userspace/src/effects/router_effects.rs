@@ -139,13 +139,11 @@ impl RouterEffects {
         self.routers.insert(id, router);
         self.plan_settings(id)?;
         self.save_record()?;
-        self.sysctls
-            .apply(id)
-            .map_err(|(path, error)| format!("cannot set /proc/sys/net/{path}: {error}"))?;
+        let warnings = self.apply_settings(id)?;
         if kept.is_none() {
             self.create_macvlan(id).await?;
         }
-        self.finish_placement(id, interface)
+        self.finish_placement(id, interface, warnings)
     }
 
     /// Releases what the new configuration of a router no longer wants, everything if it moves elsewhere, and returns
@@ -197,6 +195,17 @@ impl RouterEffects {
         Ok(())
     }
 
+    /// Writes the planned settings. A virtual MAC cannot do without its own; elsewhere a refusal is a warning, since a
+    /// service that may not write below /proc/sys can still serve.
+    fn apply_settings(&self, id: RouterId) -> Result<Vec<String>, String> {
+        let Err((path, error)) = self.sysctls.apply(id) else { return Ok(Vec::new()) };
+        let problem = format!("cannot set /proc/sys/net/{path}: {error}");
+        if self.routers.get(&id).is_some_and(|router| router.spec.virtual_mac) {
+            return Err(format!("{problem}; virtual_mac needs it, or hosts learn two MACs for one address"));
+        }
+        Ok(vec![format!("{problem}; addresses that join a virtual subnet may go when it moves")])
+    }
+
     async fn create_macvlan(&mut self, id: RouterId) -> Result<(), String> {
         let Some(router) = self.routers.get_mut(&id) else { return Ok(()) };
         let Some(name) = &router.macvlan else { return Ok(()) };
@@ -206,9 +215,13 @@ impl RouterEffects {
         Ok(())
     }
 
-    fn finish_placement(&mut self, id: RouterId, interface: &Interface) -> Result<Placement, String> {
+    fn finish_placement(
+        &mut self,
+        id: RouterId,
+        interface: &Interface,
+        mut warnings: Vec<String>,
+    ) -> Result<Placement, String> {
         let router = self.routers.get_mut(&id).ok_or("the router is unknown")?;
-        let mut warnings = Vec::new();
         if router._membership.is_none() {
             match Membership::join(router.spec.family, router.parent) {
                 Ok(membership) => router._membership = Some(membership),

@@ -65,6 +65,8 @@ pub(super) struct Controller {
     pub(super) stopping: Stopping,
     pub(super) failovers: Vec<PendingFailover>,
     pub(super) bandwidth: BandwidthMeter,
+    /// A priority-0 advert was ordered and may not have left yet.
+    pub(super) releasing: bool,
     ring_overflows: u64,
     pub(super) config: Config,
     pub(super) config_path: PathBuf,
@@ -103,6 +105,7 @@ impl Controller {
             stopping: Stopping::No,
             failovers: Vec::new(),
             bandwidth: BandwidthMeter::default(),
+            releasing: false,
             ring_overflows: 0,
             config: parts.config,
             config_path: parts.config_path,

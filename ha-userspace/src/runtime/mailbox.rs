@@ -1,36 +1,39 @@
-//! A queue into the controller thread that its poll loop can wait on: unbounded, never blocking the sender.
+//! A queue into the controller thread that its poll loop can wait on: unbounded, never blocking either side.
+//!
+//! Built on `OrderQueue`, since senders may have a lower real-time priority than the controller; the event descriptor
+//! is the wake-up that queue asks for.
 
+use crate::effects::order_queue::OrderQueue;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Sending end; clone it freely.
 #[derive(Debug)]
 pub struct Mailbox<T> {
-    queue: Sender<T>,
+    queue: Arc<OrderQueue<T>>,
     wake: Arc<EventFd>,
 }
 
 /// Receiving end, polled through its descriptor.
 #[derive(Debug)]
 pub struct Inbox<T> {
-    queue: Receiver<T>,
+    queue: Arc<OrderQueue<T>>,
     wake: Arc<EventFd>,
 }
 
 /// A connected pair.
 pub fn mailbox<T>() -> io::Result<(Mailbox<T>, Inbox<T>)> {
     let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-    let (sender, receiver) = channel();
-    Ok((Mailbox { queue: sender, wake: wake.clone() }, Inbox { queue: receiver, wake }))
+    let queue = Arc::new(OrderQueue::default());
+    Ok((Mailbox { queue: Arc::clone(&queue), wake: Arc::clone(&wake) }, Inbox { queue, wake }))
 }
 
 impl<T> Mailbox<T> {
     /// Queues a message and wakes the loop. False if the loop is gone.
     pub fn send(&self, message: T) -> bool {
-        let sent = self.queue.send(message).is_ok();
+        let sent = self.queue.push(message);
         // A full eventfd counter still reads as ready, so its error carries no news.
         let _ = self.wake.write(1);
         sent
@@ -39,15 +42,23 @@ impl<T> Mailbox<T> {
 
 impl<T> Clone for Mailbox<T> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), wake: self.wake.clone() }
+        Self { queue: Arc::clone(&self.queue), wake: Arc::clone(&self.wake) }
     }
 }
 
 impl<T> Inbox<T> {
-    /// Next message; clears the wake-up first, so that one sent meanwhile wakes again.
-    pub fn drain(&self) -> impl Iterator<Item = T> + '_ {
+    /// The messages so far; clears the wake-up first, so that one sent meanwhile wakes again.
+    pub fn drain(&self) -> Vec<T> {
         let _ = self.wake.read();
-        self.queue.try_iter()
+        let mut messages = Vec::new();
+        self.queue.take(&mut messages);
+        messages
+    }
+}
+
+impl<T> Drop for Inbox<T> {
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 
@@ -73,7 +84,7 @@ mod tests {
         assert!(!readable(&inbox));
         assert!(mailbox.send(7) && mailbox.clone().send(8));
         assert!(readable(&inbox));
-        assert_eq!(inbox.drain().collect::<Vec<_>>(), [7, 8]);
+        assert_eq!(inbox.drain(), [7, 8]);
         assert!(!readable(&inbox));
     }
 

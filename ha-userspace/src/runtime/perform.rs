@@ -9,7 +9,10 @@ use crate::effects::announcements::DEFAULT_ROUNDS;
 use crate::journal::{Event, Names, Occurrence, explain};
 use ha_common::maps::values::{Head, LinkPolicy};
 use holdfast_engine::{Action, Instant, PolicyWrite, Role, RouterId, Transition};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// Longest wait for a priority-0 advert to leave: the advert thread has the higher priority and nothing to wait for.
+const LONGEST_RELEASE: Duration = Duration::from_millis(5);
 
 impl Controller {
     /// Carries out everything the engine has decided so far, in its order.
@@ -28,6 +31,7 @@ impl Controller {
             Action::SendAdvert { router, priority } => {
                 let kind = if priority == 0 { AdvertKind::PriorityZero } else { AdvertKind::Normal };
                 self.adverts.send_once(router, kind);
+                self.releasing |= priority == 0;
             }
             Action::AddAddresses { router } => self.effects.add_addresses(router),
             Action::RemoveAddresses { router } => self.effects.remove_addresses(router),
@@ -45,15 +49,30 @@ impl Controller {
 
     fn write_policy(&mut self, now: Instant, id: RouterId, policy: PolicyWrite) -> Result<(), DatapathError> {
         let Some(router) = self.routers.get_mut(id) else { return Ok(()) };
-        if policy.epoch != 0 && policy.epoch != router.standing.epoch {
-            router.granted_at = now;
+        // A priority 0 must have passed the egress program before the fence closes behind it.
+        if std::mem::take(&mut self.releasing) && !self.adverts.settle(LONGEST_RELEASE) {
+            tracing::warn!(
+                router = router.config.name,
+                "its priority-0 advert is late and may be stopped by the fence"
+            );
         }
         let before = router.standing;
+        if policy.epoch != 0 && policy.epoch != before.epoch {
+            router.granted_at = now;
+        }
+        if (before.role, before.preempt) != (policy.role, policy.preempt) {
+            router.generation = router.generation.wrapping_add(1);
+        }
         router.standing = policy;
         if (before.priority, before.checksum) != (policy.priority, policy.checksum) {
             refresh_frames(router, &mut self.adverts, &mut self.datapath.maps)?;
         }
-        self.datapath.maps.write_policy(&router.spec, &policy, router.granted_at.as_nanos())?;
+        self.datapath.maps.write_policy(
+            &router.spec,
+            &policy,
+            router.granted_at.as_nanos(),
+            router.generation,
+        )?;
         let link = router.spec.attach_ifindex;
         if (before.role == Role::Active) != (policy.role == Role::Active) {
             self.write_link_policy(link)?;
@@ -65,7 +84,12 @@ impl Controller {
     pub(super) fn refresh_router(&mut self, id: RouterId) -> Result<(), DatapathError> {
         let Some(router) = self.routers.get_mut(id) else { return Ok(()) };
         refresh_frames(router, &mut self.adverts, &mut self.datapath.maps)?;
-        self.datapath.maps.write_policy(&router.spec, &router.standing, router.granted_at.as_nanos())
+        self.datapath.maps.write_policy(
+            &router.spec,
+            &router.standing,
+            router.granted_at.as_nanos(),
+            router.generation,
+        )
     }
 
     /// Tells the data plane how many routers live on an interface and how many are ours.

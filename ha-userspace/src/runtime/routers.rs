@@ -26,6 +26,8 @@ pub(super) struct Router {
     /// As last written to the policy map.
     pub(super) standing: PolicyWrite,
     pub(super) granted_at: Instant,
+    /// See `RouterPolicy::generation`.
+    pub(super) generation: u32,
     pub(super) xdp_mode: Option<XdpAttachMode>,
 }
 

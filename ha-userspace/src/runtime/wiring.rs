@@ -54,6 +54,7 @@ impl Controller {
             up: false,
             standing: INITIAL_STANDING,
             granted_at: Instant::default(),
+            generation: 0,
             xdp_mode: None,
         });
         Ok(())

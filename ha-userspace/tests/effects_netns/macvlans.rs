@@ -76,6 +76,8 @@ fn v122_v129_v132_packets_to_the_vip_are_answered_while_active_only() {
         let state = tempfile::tempdir().unwrap();
         let peer = Peer::joined();
         ip("addr add 192.0.2.10/24 dev lan0");
+        // The strictest host: packets that arrive on the macvlan have their route on its parent.
+        std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1").unwrap();
         peer.run(|| ip("addr add 192.0.2.20/24 dev peer0"));
         let wire = peer.wire();
         let daemon = Daemon::start(state.path());
@@ -250,7 +252,7 @@ fn settings_are_shared_restored_and_cleaned_up() {
         daemon.add();
         drop(daemon);
         let report = clean_up_blocking(state.path()).unwrap();
-        assert_eq!(report.macvlans, [name.clone()]);
+        assert_eq!(report.macvlans, std::slice::from_ref(&name));
         assert_eq!(report.addresses.len(), 1);
         assert_eq!(settings(), pair("0", "0"));
         // A graceful exit leaves nothing either; a value that somebody changed meanwhile is theirs.

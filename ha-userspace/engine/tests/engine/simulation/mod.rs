@@ -4,6 +4,7 @@
 
 mod node;
 mod scenarios;
+mod turmoil;
 
 use crate::support::*;
 use holdfast_engine::{
@@ -117,6 +118,12 @@ impl World {
         self.schedule(self.now + LEASE, Event::Look);
     }
 
+    pub(crate) fn pause_unless_paused(&mut self, node: usize) {
+        if self.nodes[node].runs() {
+            self.pause(node);
+        }
+    }
+
     pub(crate) fn resume(&mut self, node: usize) {
         let wishes = self.nodes[node].resume(self.now);
         self.grant(node, wishes);
@@ -222,6 +229,11 @@ impl World {
     fn schedule(&mut self, at: Instant, event: Event) {
         self.sequence += 1;
         self.events.insert((at, self.sequence), event);
+    }
+
+    /// A number below `bound`, from the seed.
+    pub(crate) fn roll(&mut self, bound: usize) -> usize {
+        self.dice.below(bound as u64) as usize
     }
 
     /// Nodes that answer for the router now.

@@ -5,16 +5,16 @@ use crate::support::config;
 use holdfast_engine::{GroupId, Notice};
 
 const SEEDS: u64 = 40;
-const WAN: InterfaceId = InterfaceId(11);
-const WAN_ROUTER: RouterId = RouterId(2);
+pub(super) const WAN: InterfaceId = InterfaceId(11);
+pub(super) const WAN_ROUTER: RouterId = RouterId(2);
 const GATEWAY: GroupId = GroupId(1);
 
-fn at_interval(priority: u8, interval_centis: u64) -> Vec<RouterConfig> {
+pub(super) fn at_interval(priority: u8, interval_centis: u64) -> Vec<RouterConfig> {
     vec![RouterConfig { advertisement_interval: centis(interval_centis), ..config(priority) }]
 }
 
 /// Two grouped routers, one per segment.
-fn gateway(priority: u8) -> Vec<RouterConfig> {
+pub(super) fn gateway(priority: u8) -> Vec<RouterConfig> {
     let lan = RouterConfig { group: Some(GATEWAY), ..config(priority) };
     let wan = RouterConfig { id: WAN_ROUTER, interface: WAN, ..lan.clone() };
     vec![lan, wan]
