@@ -174,7 +174,7 @@ impl Controller {
         let now = clock::now();
         self.admit_stall(now)?;
         self.drain_ring(now)?;
-        self.admit_lapse(now);
+        self.admit_lapse(now)?;
         self.perform_actions(now)?;
         for command in inbox.drain() {
             self.handle_command(now, command)?;
@@ -239,15 +239,20 @@ impl Controller {
         Ok(())
     }
 
-    /// A controller that wakes up past its lease has lost what it owned.
-    fn admit_lapse(&mut self, now: Instant) {
-        if self.lease.lapsed(now) {
-            tracing::error!(
-                late_ms = now.since(self.lease.until()).as_nanos() / 1_000_000,
-                "the controller overslept its lease; every owned virtual router is given up"
-            );
-            self.engine.handle_input(now, Input::LeaseLapsed { at: self.lease.until() });
+    /// A controller that wakes up past its lease has lost what it owned. Once everything is given up, a new lease revives
+    /// nothing, and what the rest of the pass grants is not taken for a part of what had lapsed.
+    fn admit_lapse(&mut self, now: Instant) -> Result<(), DatapathError> {
+        if !self.lease.lapsed(now) {
+            return Ok(());
         }
+        tracing::error!(
+            late_ms = now.since(self.lease.until()).as_nanos() / 1_000_000,
+            "the controller overslept its lease; every owned virtual router is given up"
+        );
+        self.engine.handle_input(now, Input::LeaseLapsed { at: self.lease.until() });
+        self.perform_actions(now)?;
+        let until = self.lease.extend(clock::now());
+        self.datapath.maps.write_lease(until)
     }
 
     fn extend_lease(&mut self) -> Result<(), DatapathError> {
@@ -255,10 +260,7 @@ impl Controller {
         if now < self.lease.next_extension() {
             return Ok(());
         }
-        if self.lease.lapsed(now) {
-            self.admit_lapse(now);
-            self.perform_actions(now)?;
-        }
+        self.admit_lapse(now)?;
         self.measure_bandwidth(now)?;
         let before = self.lease.until();
         let until = self.lease.extend(now);
