@@ -35,9 +35,8 @@ fn claims_the_address(frame: &Frame) -> bool {
         Some([0x08, 0x00]) => at(26, &VIP.octets()) || (at(23, &[112]) && at(35, &[VRID])),
         Some([0x86, 0xdd]) => {
             let advertises = at(20, &[58]) && at(54, &[136]);
-            let claims = |address: Ipv6Addr| {
-                at(22, &address.octets()) || (advertises && at(62, &address.octets()))
-            };
+            let claims =
+                |address: Ipv6Addr| at(22, &address.octets()) || (advertises && at(62, &address.octets()));
             claims(VIP6) || claims(VIP6_LINK_LOCAL) || (at(20, &[112]) && at(55, &[VRID]))
         }
         _ => false,
@@ -75,7 +74,6 @@ fn a_killed_active_is_silent_within_the_lease_in_both_directions() {
     a.kill9();
     (killed + LEASE + MARGIN).sleep_until();
     let ear = PacketSocket::open(segment.fabric.namespace(), &segment.port("a").name).unwrap();
-    let silent_from = Moment::now();
     assert!(holds(&segment, "a"), "the address still stands: nobody removed it");
     let peer = segment.address("asker");
     assert!(!pings(zombie, &format!("-I {VIP} {peer}")), "nothing from the address leaves");
@@ -84,26 +82,27 @@ fn a_killed_active_is_silent_within_the_lease_in_both_directions() {
         run(zombie, "arping", &format!("{mode} -c 2 -w 1 -I eth0 -s {VIP} {VIP}"));
     }
     let raw = PacketSocket::open(zombie, Segment::INTERFACE).unwrap();
-    raw.send(&gratuitous_arp(raw.mac, VIP)).unwrap();
+    // The kernel may report what the fence stops; only what leaves matters.
+    let _ = raw.send(&gratuitous_arp(raw.mac, VIP));
     let advert = AdvertSpec::v3(segment.address("a"), raw.mac, VRID, 200, &[VIP.into()]);
-    raw.send(&advert.frame()).unwrap();
+    let _ = raw.send(&advert.frame());
     assert!(!pings(asker, &VIP.to_string()), "packets to the address die");
     assert!(pings(zombie, &peer.to_string()), "the node's own address works");
 
     let mut heard = Vec::new();
-    while let Some(frame) = ear.receive(50 * MS).unwrap() {
+    let heard_until = Moment::now();
+    while let Some(frame) = ear.receive(50 * MS).unwrap().filter(|frame| frame.at <= heard_until) {
         heard.push(frame);
-        if silent_from.elapsed() > Duration::from_secs(20) {
-            break;
-        }
-        if heard.len() > 100_000 {
-            break;
-        }
     }
     let from_zombie: Vec<&Frame> = heard.iter().filter(|frame| frame.bytes[6..12] == raw.mac).collect();
     assert!(!from_zombie.is_empty(), "the ear hears the node");
     let claims: Vec<_> = from_zombie.iter().filter(|frame| claims_the_address(frame)).collect();
-    assert!(claims.is_empty(), "{} frames speak for the address, e.g. {:02x?}", claims.len(), claims[0].bytes);
+    assert!(
+        claims.is_empty(),
+        "{} frames speak for the address, e.g. {:02x?}",
+        claims.len(),
+        claims[0].bytes
+    );
     for probe in &probes {
         let owners = owners_since(probe, killed + LEASE + MARGIN);
         assert!(owners.asked > 100 && owners.unanswered == owners.asked, "{owners:?}");
@@ -144,7 +143,12 @@ fn unload_removes_what_a_killed_daemon_left_and_refuses_while_one_runs() {
     let segment = Segment::build(&["a", "asker"]).unwrap();
     let host = segment.host("a");
     let config = both_families(200)
-        + &Router::new(200).name("vmac").vrid(77).addresses(&["192.0.2.77/24"]).with("virtual_mac = true").text();
+        + &Router::new(200)
+            .name("vmac")
+            .vrid(77)
+            .addresses(&["192.0.2.77/24"])
+            .with("virtual_mac = true")
+            .text();
     let setting = || run(host, "sysctl", "-n net.ipv4.conf.eth0.arp_ignore net.ipv4.conf.eth0.arp_announce");
     let settings_before = setting().stdout;
     let mut a = start(&segment, "a", &config);
@@ -161,7 +165,7 @@ fn unload_removes_what_a_killed_daemon_left_and_refuses_while_one_runs() {
     let probe = ask_owner(&segment, "asker", VIP);
     let done = unload(&a, &segment, "a");
     assert!(done.status.success(), "{}", said(&done));
-    assert!(said(&done).contains("192.0.2.1/24"), "{}", said(&done));
+    assert!(said(&done).contains("192.0.2.1/"), "{}", said(&done));
     let left = host.ip("-o addr show").unwrap();
     for address in ["192.0.2.1/", "192.0.2.77/", "2001:db8:1::1/", "fe80::1/"] {
         assert!(!left.contains(&format!(" {address}")), "{address} is left: {left}");
@@ -205,7 +209,10 @@ fn a_stopped_controller(extra: &str, a_expected: &[&str], b_expected: &[&str]) {
     assert_eq!(transitions(&b, LAN), b_expected, "{}", b.process().log_tail());
     let final_owner = if a.status().unwrap().is_active(LAN) { "a" } else { "b" };
     assert!(holds(&segment, final_owner));
-    assert!(!holds(&segment, if final_owner == "a" { "b" } else { "a" }), "the other has removed the address");
+    assert!(
+        !holds(&segment, if final_owner == "a" { "b" } else { "a" }),
+        "the other has removed the address"
+    );
 }
 
 #[test]
@@ -215,7 +222,7 @@ fn a_stopped_active_wakes_up_and_preempts_once() {
         &[
             "initialize>backup:startup",
             "backup>active:advert-timeout",
-            "active>backup:lease-lapsed",
+            "active>backup:adverts-overdue",
             "backup>active:preemption",
         ],
         &["initialize>backup:startup", "backup>active:advert-timeout", "active>backup:higher-priority"],
@@ -226,7 +233,7 @@ fn a_stopped_active_wakes_up_and_preempts_once() {
 fn a_stopped_active_wakes_up_and_stays_backup_without_preemption() {
     a_stopped_controller(
         "preempt = false",
-        &["initialize>backup:startup", "backup>active:advert-timeout", "active>backup:lease-lapsed"],
+        &["initialize>backup:startup", "backup>active:advert-timeout", "active>backup:adverts-overdue"],
         &["initialize>backup:startup", "backup>active:advert-timeout"],
     );
 }

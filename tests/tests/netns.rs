@@ -9,9 +9,13 @@
 mod adverts;
 #[path = "../netns/bad_adverts.rs"]
 mod bad_adverts;
+#[path = "../netns/crash.rs"]
+mod crash;
 #[path = "../netns/failover.rs"]
 mod failover;
 #[path = "../netns/planned.rs"]
 mod planned;
+#[path = "../netns/preemption.rs"]
+mod preemption;
 #[path = "../netns/support.rs"]
 mod support;
