@@ -2,7 +2,7 @@
 //!
 //! It runs on a thread of its own, real-time where permitted, and waits only in `poll`. Everything that can block
 //! (netlink, files, clients) is on other threads behind queues. The order of a pass matters: what the data plane saw
-//! is read before timers are judged, a lapsed lease is admitted before anything else, and the lease is extended only
+//! is read before timers are judged, a lapsed lease is admitted before it is extended, and the lease is extended only
 //! after the whole pass.
 
 use super::bandwidth::BandwidthMeter;
@@ -179,9 +179,9 @@ impl Controller {
 
     fn pass(&mut self, inbox: &Inbox<Command>) -> Result<(), DatapathError> {
         let now = clock::now();
-        self.admit_lapse(now)?;
         self.admit_stall(now)?;
         self.drain_ring(now)?;
+        self.admit_lapse(now)?;
         self.perform_actions(now)?;
         for command in inbox.drain() {
             self.handle_command(now, command)?;
@@ -247,8 +247,8 @@ impl Controller {
         Ok(())
     }
 
-    /// A controller that wakes up past its lease has lost what it owned. It says so before it looks at anything else,
-    /// so that its timers begin anew, and only then takes a new lease: nothing is owned under it.
+    /// A controller that wakes up past its lease has lost what it owned. Once everything is given up, a new lease revives
+    /// nothing, and what the rest of the pass grants is not taken for a part of what had lapsed.
     fn admit_lapse(&mut self, now: Instant) -> Result<(), DatapathError> {
         if !self.lease.lapsed(now) {
             return Ok(());
