@@ -14,6 +14,8 @@ mod peer;
 mod scenarios;
 #[path = "interop/setup.rs"]
 mod setup;
+#[path = "interop/speaker.rs"]
+mod speaker;
 
 #[path = "interop/checksum_forms.rs"]
 mod checksum_forms;

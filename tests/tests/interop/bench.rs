@@ -185,9 +185,12 @@ impl Bench {
 
     /// Waits until `owner` alone answers for the address, and watches that it stays so.
     pub(crate) fn settles_on(&self, owner: Mac) {
-        const RECENT: Duration = Duration::from_millis(150);
-        let recent = || self.owners.window(Moment::now().before(RECENT), Moment::now());
-        let settled = |seen: &OwnerSummary| seen.asked > 0 && is_only(seen, owner) && seen.unanswered == 0;
+        const RECENT: Duration = Duration::from_millis(200);
+        const ENOUGH: usize = 40;
+        let called = Moment::now();
+        let recent = || self.owners.window(called.max(Moment::now().before(RECENT)), Moment::now());
+        let settled =
+            |seen: &OwnerSummary| seen.asked >= ENOUGH && is_only(seen, owner) && seen.unanswered == 0;
         if eventually_true("one owner answers", SOON, || settled(&recent())).is_err() {
             panic!("{} alone should answer for {}: {:?}", mac_text(owner), self.setup.vip(), recent());
         }

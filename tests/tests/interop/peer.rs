@@ -8,8 +8,9 @@ use holdfast_lab::topology::Segment;
 use std::time::Duration;
 
 const NAME: &str = "peer";
-/// Real-time priority for keepalived, so that a busy machine is not mistaken for an error of either side.
-const KEEPALIVED_GLOBAL: [&str; 2] = ["vrrp_rt_priority 50", "vrrp_no_swap"];
+/// Real-time priority for keepalived, so that a busy machine is not mistaken for an error of either side. Its own limit
+/// of processor time, 10 ms in one go, would have the kernel kill it there.
+const KEEPALIVED_GLOBAL: [&str; 3] = ["vrrp_rt_priority 50", "vrrp_rlimit_rttime 5000000", "vrrp_no_swap"];
 
 /// How the peer is configured within a [`Setup`].
 #[derive(Clone, Debug)]
@@ -61,13 +62,14 @@ impl<'a> Peer<'a> {
                 let instance = keepalived_instance(&setup, segment, spec);
                 let global = KEEPALIVED_GLOBAL.map(str::to_owned).to_vec();
                 let config = KeepalivedConfig { global, ..KeepalivedConfig::one(instance) };
-                Process::Keepalived(Box::new(
-                    Keepalived::start(&segment.name, node, NAME, &config).unwrap(),
-                ))
+                Process::Keepalived(Box::new(Keepalived::start(&segment.name, node, NAME, &config).unwrap()))
             }
             Product::Frr => {
-                // The address stands on the macvlan while Backup too: its parent must not answer for it.
-                node.sysctl(&format!("net/ipv4/conf/{}/arp_ignore", Segment::INTERFACE), "1").unwrap();
+                // The address stands on the macvlan in every state: its parent must neither answer for it nor ask in
+                // its name, which would teach hosts the physical MAC.
+                for (key, value) in [("arp_ignore", "1"), ("arp_announce", "2")] {
+                    node.sysctl(&format!("net/ipv4/conf/{}/{key}", Segment::INTERFACE), value).unwrap();
+                }
                 let addresses = setup.bare_addresses();
                 let router = FrrRouter {
                     version: setup.version,
@@ -140,10 +142,9 @@ impl<'a> Peer<'a> {
 }
 
 fn keepalived_instance(setup: &Setup, segment: &Segment, spec: &PeerSpec) -> Instance {
-    let mut instance =
-        Instance::new(ROUTER, Segment::INTERFACE, VRID, spec.priority, setup.addresses())
-            .version(setup.version)
-            .interval(spec.interval);
+    let mut instance = Instance::new(ROUTER, Segment::INTERFACE, VRID, spec.priority, setup.addresses())
+        .version(setup.version)
+        .interval(spec.interval);
     if !spec.preempt {
         instance = instance.with("nopreempt");
     }
@@ -155,6 +156,10 @@ fn keepalived_instance(setup: &Setup, segment: &Segment, spec: &PeerSpec) -> Ins
         instance = instance
             .with(&format!("unicast_src_ip {own}"))
             .with(&format!("unicast_peer {{\n    {ours}\n  }}"));
+        if setup.ipv6 {
+            // keepalived leaves the hop limit of these at 64, which RFC 9568 section 7.1 has us discard.
+            instance = instance.with("unicast_ttl 255");
+        }
     }
     spec.extra.iter().fold(instance, |instance, line| instance.with(line))
 }

@@ -57,7 +57,7 @@ pub(crate) fn they_follow_and_take_over(setup: Setup) {
     ours.kill9();
     let last = bench.last_our_advert();
     let theirs = bench.peer_advert(last.at);
-    assert_in_time("their takeover", theirs.at.since(last.at), setup.active_down(LOW));
+    assert_in_time("their takeover", theirs.at.since(last.at), setup.peers_active_down(LOW));
     eventually_true("the peer is Active", SOON, || peer.is_active()).unwrap();
     bench.settles_on(bench.peer_mac());
     bench.we_have_yielded_since(&theirs);
@@ -89,10 +89,8 @@ pub(crate) fn they_preempt_and_release(setup: Setup) {
 
     let stop = Moment::now();
     peer.stop();
-    let release = bench
-        .adverts
-        .wait_for("their priority 0", stop, SOON, |advert| advert.priority == 0)
-        .unwrap();
+    let release =
+        bench.adverts.wait_for("their priority 0", stop, SOON, |advert| advert.priority == 0).unwrap();
     let first = bench.our_advert(release.at);
     assert_in_time("succession", first.at.since(release.at), setup.skew(LOW));
     assert!(first.at.since(release.at) < setup.active_down(LOW), "the release was not taken for one");

@@ -122,4 +122,13 @@ impl Setup {
     pub(crate) fn active_down(&self, priority: u8) -> Duration {
         3 * self.interval + self.skew(priority)
     }
+
+    /// As the peer counts it: FRR drops what is less than a centisecond of the skew.
+    pub(crate) fn peers_active_down(&self, priority: u8) -> Duration {
+        const CENTISECOND: Duration = Duration::from_millis(10);
+        match self.product {
+            Product::Keepalived => self.active_down(priority),
+            Product::Frr => self.active_down(priority).saturating_sub(CENTISECOND),
+        }
+    }
 }
