@@ -13,9 +13,15 @@ mod bad_adverts;
 mod crash;
 #[path = "../netns/failover.rs"]
 mod failover;
+#[path = "../netns/groups.rs"]
+mod groups;
 #[path = "../netns/planned.rs"]
 mod planned;
 #[path = "../netns/preemption.rs"]
 mod preemption;
 #[path = "../netns/support.rs"]
 mod support;
+#[path = "../netns/variants.rs"]
+mod variants;
+#[path = "../netns/virtual_mac.rs"]
+mod virtual_mac;
