@@ -13,9 +13,21 @@ mod bad_adverts;
 mod crash;
 #[path = "../netns/failover.rs"]
 mod failover;
+#[path = "../netns/fence.rs"]
+mod fence;
+#[path = "../netns/groups.rs"]
+mod groups;
+#[path = "../netns/leaks.rs"]
+mod leaks;
 #[path = "../netns/planned.rs"]
 mod planned;
 #[path = "../netns/preemption.rs"]
 mod preemption;
+#[path = "../netns/self_healing.rs"]
+mod self_healing;
 #[path = "../netns/support.rs"]
 mod support;
+#[path = "../netns/variants.rs"]
+mod variants;
+#[path = "../netns/virtual_mac.rs"]
+mod virtual_mac;
