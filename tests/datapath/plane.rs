@@ -310,7 +310,8 @@ fn policy(version: u8, family: u8, vlan: u32) -> RouterPolicy {
         priority: 100,
         checksum: checksum_form::ANY,
         address_count: if family == 6 { 2 } else { 1 },
-        reserved: [0; 7],
+        reserved: [0; 3],
+        generation: 0,
     }
 }
 

@@ -43,6 +43,16 @@ pub(crate) fn arp_request(source: Mac, asker: Mac, target: Ipv4Addr) -> Vec<u8> 
     ethernet(BROADCAST, source, ETHERTYPE_ARP, &arp)
 }
 
+/// A gratuitous ARP request that claims `address` for `owner`.
+pub fn gratuitous_arp(owner: Mac, address: Ipv4Addr) -> Vec<u8> {
+    let mut arp = vec![0, 1, 8, 0, 6, 4, 0, 1];
+    arp.extend(owner);
+    arp.extend(address.octets());
+    arp.extend(BROADCAST);
+    arp.extend(address.octets());
+    ethernet(BROADCAST, owner, ETHERTYPE_ARP, &arp)
+}
+
 /// A neighbour solicitation that is answered by unicast.
 pub(crate) fn neighbour_solicitation(asker: Mac, source: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
     let last = target.octets();

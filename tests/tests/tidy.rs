@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot read the tree has failed")]
+
 use ha_common::verdict_reasons::{Verdict, VerdictReason};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -90,7 +92,8 @@ fn the_data_plane_holds_no_policy_of_its_own() {
 
 #[test]
 fn ha_common_neither_allocates_nor_logs() {
-    forbid("ha-common/src", &["alloc::", "std::", "println!", "log::"], &[], "it runs in the kernel too");
+    let except = ["ha-common/src/wire/vrrp_tests.rs"];
+    forbid("ha-common/src", &["alloc::", "std::", "println!", "log::"], &except, "it runs in the kernel too");
 }
 
 #[test]

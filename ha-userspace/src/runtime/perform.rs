@@ -51,7 +51,10 @@ impl Controller {
         let Some(router) = self.routers.get_mut(id) else { return Ok(()) };
         // A priority 0 must have passed the egress program before the fence closes behind it.
         if std::mem::take(&mut self.releasing) && !self.adverts.settle(LONGEST_RELEASE) {
-            tracing::warn!(router = router.config.name, "its priority-0 advert is late and may be stopped by the fence");
+            tracing::warn!(
+                router = router.config.name,
+                "its priority-0 advert is late and may be stopped by the fence"
+            );
         }
         let before = router.standing;
         if policy.epoch != 0 && policy.epoch != before.epoch {
@@ -64,7 +67,12 @@ impl Controller {
         if (before.priority, before.checksum) != (policy.priority, policy.checksum) {
             refresh_frames(router, &mut self.adverts, &mut self.datapath.maps)?;
         }
-        self.datapath.maps.write_policy(&router.spec, &policy, router.granted_at.as_nanos(), router.generation)?;
+        self.datapath.maps.write_policy(
+            &router.spec,
+            &policy,
+            router.granted_at.as_nanos(),
+            router.generation,
+        )?;
         let link = router.spec.attach_ifindex;
         if (before.role == Role::Active) != (policy.role == Role::Active) {
             self.write_link_policy(link)?;
@@ -76,7 +84,12 @@ impl Controller {
     pub(super) fn refresh_router(&mut self, id: RouterId) -> Result<(), DatapathError> {
         let Some(router) = self.routers.get_mut(id) else { return Ok(()) };
         refresh_frames(router, &mut self.adverts, &mut self.datapath.maps)?;
-        self.datapath.maps.write_policy(&router.spec, &router.standing, router.granted_at.as_nanos(), router.generation)
+        self.datapath.maps.write_policy(
+            &router.spec,
+            &router.standing,
+            router.granted_at.as_nanos(),
+            router.generation,
+        )
     }
 
     /// Tells the data plane how many routers live on an interface and how many are ours.

@@ -148,7 +148,10 @@ impl Router {
     fn yield_to(&mut self, now: Instant, advert: &Advert, cause: Cause, out: &mut Outbox) -> Consequence {
         self.adopt(advert);
         let reason = Reason::plain(cause);
-        self.leave_active(now, Destination::Backup { base: advert.at }, false, reason, out);
+        // Whoever wins restarts the timer by its advert. One of lower priority does not: the timer begins as a Backup's
+        // does, or a controller that reads of it late would preempt in the instant it yields.
+        let base = if cause == Cause::AdvertsOverdue { now } else { advert.at };
+        self.leave_active(now, Destination::Backup { base }, false, reason, out);
         Consequence::LeftActive
     }
 

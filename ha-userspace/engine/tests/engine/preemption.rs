@@ -82,6 +82,19 @@ fn an_active_beaten_while_its_adverts_were_late_waits_the_delay_too() {
 }
 
 #[test]
+fn an_active_that_reads_late_of_a_lesser_rival_waits_a_down_interval_before_it_preempts() {
+    let mut bench = Bench::active(config(200));
+    let epoch = bench.view().active_since.unwrap().as_nanos();
+    let at = bench.now + centis(1);
+    let rival = Advert { at, revoked: true, epoch, ..advert(peer(), 100) };
+    bench.pass(centis(500));
+    let yielded = bench.input(Input::Advert { router: ROUTER, advert: rival });
+    assert_eq!(transition(&yielded).2, Cause::AdvertsOverdue);
+    let deadline = bench.engine.next_deadline().unwrap();
+    assert!(deadline > bench.now + centis(300), "{:?} left", deadline.since(bench.now));
+}
+
+#[test]
 fn a_reload_starts_and_ends_the_delay() {
     let mut bench = Bench::started(RouterConfig { preempt: false, ..patient() });
     bench.hear(advert(peer(), 100));
