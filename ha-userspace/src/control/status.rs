@@ -3,7 +3,7 @@
 //! Instants are RFC 3339 texts, spans are integers of nanoseconds with the suffix `_ns`. Filled by the driver.
 
 use crate::config::validated::Mode;
-use crate::journal::{EventRecord, Timestamp, explain};
+use crate::journal::{Event, EventRecord, Timestamp, explain};
 use holdfast_engine::{Cause, ChecksumForm, Role};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -108,14 +108,13 @@ pub struct TransitionStatus {
 impl TransitionStatus {
     /// The transition inside a record, if it is one.
     pub fn from_record(record: &EventRecord) -> Option<Self> {
-        let event = record.event.transition()?;
-        Some(Self {
-            at: record.at,
-            from: event.from,
-            to: event.to,
-            cause: event.cause,
-            detail: explain::detail(event),
-        })
+        Self::from_event(record.at, &record.event)
+    }
+
+    /// The transition inside an event, if it is one.
+    pub fn from_event(at: Timestamp, event: &Event) -> Option<Self> {
+        let event = event.transition()?;
+        Some(Self { at, from: event.from, to: event.to, cause: event.cause, detail: explain::detail(event) })
     }
 }
 

@@ -128,7 +128,7 @@ impl Controller {
         });
     }
 
-    fn names(&self) -> Names {
+    pub(super) fn names(&self) -> Names {
         Names {
             routers: self.routers.iter().map(|router| (router.id(), router.config.name.clone())).collect(),
             groups: self.numbers.group_names(),

@@ -10,7 +10,7 @@ use crate::control::status::{
 };
 use crate::datapath::maps::Verdicts;
 use crate::datapath::{DatapathError, XdpAttachMode};
-use crate::journal::Timestamp;
+use crate::journal::{Event, Timestamp};
 use holdfast_engine::{ChecksumForm, Family, Instant, Role, RouterView, Version};
 use std::time::SystemTime;
 
@@ -70,7 +70,6 @@ fn router_status(
         && !controller.lease.lapsed(now);
     let heard = (state.last_advert_ns != 0).then(|| Instant::from_nanos(state.last_advert_ns));
     let last_advert = heard.max(view.and_then(|view| view.last_advert));
-    let record = controller.feed.last_transition(&config.name);
     Ok(VirtualRouterStatus {
         name: config.name.clone(),
         group: config.group.clone(),
@@ -86,7 +85,7 @@ fn router_status(
         priority: config.priority.0,
         effective_priority: view.map_or(0, |view| view.effective_priority),
         active_since: view.and_then(|view| view.active_since).map(|at| wall_clock(at, now)),
-        last_transition: record.as_deref().and_then(TransitionStatus::from_record),
+        last_transition: last_transition(controller, router, view, now),
         active_router: view.and_then(|view| view.active_router).map(|(address, _)| address),
         last_advert_age_ns: last_advert.map(|at| now.since(at).as_nanos()),
         learned_interval_ns: view.map(|view| view.learned_interval.as_nanos()),
@@ -98,6 +97,26 @@ fn router_status(
         transitions: view.map_or(0, |view| view.transitions),
         discards: occurred(&controller.datapath.maps.read_router_verdicts(router.spec.slot)?),
     })
+}
+
+/// The last transition as the journal tells it. The journal writes to disk first, so it may still be behind the engine,
+/// whose word then counts: state and cause of one status belong together.
+fn last_transition(
+    controller: &Controller,
+    router: &Router,
+    view: Option<&RouterView>,
+    now: Instant,
+) -> Option<TransitionStatus> {
+    let latest = view.and_then(|view| view.last_transition.as_ref());
+    let record = controller.feed.last_transition(&router.config.name);
+    let current = record.filter(|record| latest.is_none_or(|latest| record.boot_ns >= latest.at.as_nanos()));
+    match (current, latest) {
+        (None, Some(latest)) => {
+            let event = Event::from_transition(latest, &controller.names());
+            TransitionStatus::from_event(wall_clock(latest.at, now), &event)
+        }
+        (current, _) => current.as_deref().and_then(TransitionStatus::from_record),
+    }
 }
 
 /// The form of our adverts, where there is a choice.
