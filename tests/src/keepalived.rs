@@ -106,13 +106,13 @@ impl KeepalivedConfig {
     }
 }
 
-/// A running keepalived.
+/// A running keepalived. Fields are dropped in order: the process, which shows its log after a panic, before its files.
 #[derive(Debug)]
 pub struct Keepalived {
     name: String,
     namespace: Namespace,
-    files: WorkDir,
     process: Process,
+    files: WorkDir,
     addresses: Vec<(String, String, String)>,
 }
 

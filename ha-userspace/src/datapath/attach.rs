@@ -13,7 +13,7 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 use ha_common::maps::names;
 use ha_common::maps::values::MAX_LINKS;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Oldest kernel the data plane is meant for: the oldest the object is loaded on in tests.
 const OLDEST_KERNEL: KernelVersion = KernelVersion::new(6, 1, 0);
@@ -45,17 +45,31 @@ pub struct Datapath {
     pins: PinDirectory,
     pub maps: MapSet,
     links: Vec<MonitoredLink>,
-    spare: Option<Ebpf>,
+    spare: Option<SparePrograms>,
+}
+
+/// A loaded program pair that waits for an interface. Loading takes the verifier some tenths of a second, which the
+/// controller cannot spare while it owns something.
+pub struct SparePrograms {
+    slot: u32,
+    programs: Ebpf,
+}
+
+impl std::fmt::Debug for SparePrograms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SparePrograms").field("slot", &self.slot).finish_non_exhaustive()
+    }
 }
 
 impl Datapath {
     /// Loads the object over fresh maps. Whatever an earlier daemon left in `pins` must have been cleared.
     pub fn load(pins: PinDirectory) -> Result<(Self, RingReader), DatapathError> {
-        check_kernel()?;
+        refuse_older(KernelVersion::current().map_err(|error| DatapathError::Load(error.to_string()))?)?;
         pins.prepare()?;
-        let mut first = load_object(&pins, 0)?;
+        let mut first = load_object(&pins.maps(), 0)?;
         let (maps, ring) = MapSet::take(&mut first)?;
-        Ok((Self { pins, maps, links: Vec::new(), spare: Some(first) }, RingReader::new(ring)))
+        let spare = Some(SparePrograms { slot: 0, programs: first });
+        Ok((Self { pins, maps, links: Vec::new(), spare }, RingReader::new(ring)))
     }
 
     pub fn links(&self) -> &[MonitoredLink] {
@@ -73,8 +87,8 @@ impl Datapath {
         }
         let slot = self.free_slot()?;
         let mut programs = match self.spare.take() {
-            Some(first) if slot == 0 => first,
-            _ => load_object(&self.pins, slot)?,
+            Some(spare) if spare.slot == slot => spare.programs,
+            _ => load_object(&self.pins.maps(), slot)?,
         };
         attach_egress(&mut programs, &self.pins, name, ifindex)?;
         let mode = match attach_ingress(&mut programs, &self.pins, name, ifindex) {
@@ -86,6 +100,24 @@ impl Datapath {
         };
         self.links.push(MonitoredLink { slot, name: name.into(), ifindex, mode, _programs: programs });
         Ok(&self.links[self.links.len() - 1])
+    }
+
+    /// What loads a program pair for the next interface; to be run on a thread that has the time. `None` while one is
+    /// kept already or there is no room for another interface.
+    pub fn spare_loader(
+        &self,
+    ) -> Option<impl FnOnce() -> Result<SparePrograms, DatapathError> + Send + use<>> {
+        let slot = self
+            .free_slot()
+            .ok()
+            .filter(|slot| self.spare.as_ref().is_none_or(|spare| spare.slot != *slot))?;
+        let maps = self.pins.maps();
+        Some(move || Ok(SparePrograms { slot, programs: load_object(&maps, slot)? }))
+    }
+
+    /// Keeps a program pair for the next interface.
+    pub fn keep_spare(&mut self, spare: SparePrograms) {
+        self.spare = Some(spare);
     }
 
     /// Detaches from an interface, or forgets one that is gone.
@@ -128,16 +160,18 @@ impl Datapath {
     }
 }
 
-fn check_kernel() -> Result<(), DatapathError> {
-    let found = KernelVersion::current().map_err(|error| DatapathError::Load(error.to_string()))?;
+fn refuse_older(found: KernelVersion) -> Result<(), DatapathError> {
     if found < OLDEST_KERNEL {
-        return Err(DatapathError::KernelTooOld { found: format!("{found:?}"), needed: "6.1" });
+        return Err(DatapathError::KernelTooOld {
+            found: found.to_string(),
+            needed: OLDEST_KERNEL.to_string(),
+        });
     }
     Ok(())
 }
 
-fn load_object(pins: &PinDirectory, slot: u32) -> Result<Ebpf, DatapathError> {
-    let paths: Vec<(&str, PathBuf)> = names::ALL_MAPS.iter().map(|name| (*name, pins.map(name))).collect();
+fn load_object(maps: &Path, slot: u32) -> Result<Ebpf, DatapathError> {
+    let paths: Vec<(&str, PathBuf)> = names::ALL_MAPS.iter().map(|name| (*name, maps.join(name))).collect();
     let mut loader = EbpfLoader::new();
     loader.override_global(names::CONST_LINK_SLOT, &slot, true);
     for (name, path) in &paths {
@@ -294,4 +328,16 @@ fn permission_denied(error: &(dyn std::error::Error + 'static)) -> bool {
         next = current.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_kernel_is_refused_by_name() {
+        let refused = refuse_older(KernelVersion::new(5, 10, 200)).unwrap_err().to_string();
+        assert_eq!(refused, "kernel 5.10.200 is too old: Holdfast needs 6.1.0 or newer");
+        assert!(refuse_older(KernelVersion::new(6, 1, 0)).is_ok());
+    }
 }

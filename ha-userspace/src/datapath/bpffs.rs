@@ -42,10 +42,6 @@ impl PinDirectory {
         Ok(())
     }
 
-    pub fn map(&self, name: &str) -> PathBuf {
-        self.maps().join(name)
-    }
-
     pub fn ingress_link(&self, ifindex: u32) -> PathBuf {
         self.links().join(format!("xdp-{ifindex}"))
     }
@@ -58,7 +54,7 @@ impl PinDirectory {
     /// a link's last pin detaches its program. Returns how many pins there were.
     pub fn clear(&self) -> Result<usize, DatapathError> {
         let mut removed = 0;
-        for layout in entries(&self.root)? {
+        for layout in entries(&self.root)?.into_iter().filter(|entry| is_layout(entry)) {
             for part in ["links", "maps"] {
                 removed += clear_directory(&layout.join(part))?;
             }
@@ -80,13 +76,20 @@ impl PinDirectory {
         self.root.join(format!("v{LAYOUT_VERSION}"))
     }
 
-    fn maps(&self) -> PathBuf {
+    /// Where the maps are pinned.
+    pub fn maps(&self) -> PathBuf {
         self.layout().join("maps")
     }
 
     fn links(&self) -> PathBuf {
         self.layout().join("links")
     }
+}
+
+/// Whether a path is named like one of our layouts: whatever else lies in `bpf_dir` is not ours.
+fn is_layout(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.strip_prefix('v').is_some_and(|number| number.parse::<u16>().is_ok())
 }
 
 fn clear_directory(directory: &Path) -> Result<usize, DatapathError> {
@@ -140,4 +143,19 @@ fn on_bpf_filesystem(path: &Path) -> bool {
 
 fn pin_error(call: &'static str, path: &Path, source: io::Error) -> DatapathError {
     DatapathError::Pin { call, path: path.into(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_layout;
+    use std::path::Path;
+
+    #[test]
+    fn only_layouts_are_ours() {
+        for (name, ours) in
+            [("v1", true), ("v65535", true), ("v", false), ("vpn", false), ("links", false), ("1", false)]
+        {
+            assert_eq!(is_layout(&Path::new("/sys/fs/bpf/holdfast").join(name)), ours, "{name}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ pub enum DatapathError {
     )]
     NoPrivilege,
     #[error("kernel {found} is too old: Holdfast needs {needed} or newer")]
-    KernelTooOld { found: String, needed: &'static str },
+    KernelTooOld { found: String, needed: String },
     #[error(
         "no BPF filesystem at {path}: {source}; mount one with `mount -t bpf bpf {path}` or set node.bpf_dir to a directory on one"
     )]

@@ -12,7 +12,7 @@ pub mod occupant;
 pub mod ring_reader;
 pub mod router_spec;
 
-pub use attach::{Datapath, MonitoredLink, XdpAttachMode};
+pub use attach::{Datapath, MonitoredLink, SparePrograms, XdpAttachMode};
 pub use error::DatapathError;
 pub use maps::MapSet;
 pub use ring_reader::RingReader;

@@ -12,7 +12,7 @@ use super::mailbox::{Inbox, Mailbox};
 use super::requests::{Command, PendingFailover};
 use super::routers::Routers;
 use super::stall::{Heard, StallWatch};
-use super::wiring::WiringError;
+use super::wiring::{Unsettled, WiringError};
 use super::{clock, plan};
 use crate::config::validated::Config;
 use crate::datapath::{Datapath, DatapathError, RingReader};
@@ -28,10 +28,12 @@ use nix::sys::time::TimeSpec;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 /// Most ring records taken in one pass, so that a storm of them cannot keep the loop from its lease.
 const RING_BATCH: usize = 1024;
+const NANOS_PER_MILLI: u64 = 1_000_000;
 /// How long a stop waits for addresses to be removed.
 const LONGEST_REMOVAL: Duration = Duration::from_secs(5);
 const REMOVAL_POLL_MS: u16 = 100;
@@ -65,6 +67,8 @@ pub(super) struct Controller {
     pub(super) stopping: Stopping,
     pub(super) failovers: Vec<PendingFailover>,
     pub(super) bandwidth: BandwidthMeter,
+    pub(super) unsettled: Unsettled,
+    pub(super) spare_loader: Option<JoinHandle<()>>,
     /// A priority-0 advert was ordered and may not have left yet.
     pub(super) releasing: bool,
     ring_overflows: u64,
@@ -105,6 +109,8 @@ impl Controller {
             stopping: Stopping::No,
             failovers: Vec::new(),
             bandwidth: BandwidthMeter::default(),
+            unsettled: Unsettled::default(),
+            spare_loader: None,
             releasing: false,
             ring_overflows: 0,
             config: parts.config,
@@ -137,8 +143,7 @@ impl Controller {
         let config = self.config.clone();
         self.attach_for(&config)?;
         let now = clock::now();
-        let until = self.lease.extend(now);
-        self.datapath.maps.write_lease(until)?;
+        self.write_lease(now)?;
         Ok(self.apply_configuration(now)?)
     }
 
@@ -156,7 +161,7 @@ impl Controller {
 
     /// Takes everything down: adverts, addresses, programs. After a graceful stop the first two are gone already.
     pub(super) fn take_down(self, inbox: &Inbox<Command>) -> Result<(), DatapathError> {
-        let Self { datapath, adverts, effects, own_mailbox, run_lock, .. } = self;
+        let Self { datapath, adverts, effects, own_mailbox, run_lock, spare_loader, .. } = self;
         drop(adverts);
         if self.stopping != Stopping::Done {
             effects.remove_all(move |left| {
@@ -165,6 +170,8 @@ impl Controller {
             await_removal(inbox);
         }
         drop(effects);
+        // It would pin new maps behind our back.
+        let _ = spare_loader.map(JoinHandle::join);
         let unloaded = datapath.unload();
         drop(run_lock);
         unloaded
@@ -180,6 +187,7 @@ impl Controller {
             self.handle_command(now, command)?;
             self.perform_actions(now)?;
         }
+        self.settle_links(now)?;
         self.judge_timers()?;
         self.settle_failovers();
         self.extend_lease()
@@ -245,14 +253,15 @@ impl Controller {
         if !self.lease.lapsed(now) {
             return Ok(());
         }
+        let ended = self.lease.until();
+        let late_ms = now.since(ended).as_nanos() / NANOS_PER_MILLI;
         tracing::error!(
-            late_ms = now.since(self.lease.until()).as_nanos() / 1_000_000,
+            late_ms,
             "the controller overslept its lease; every owned virtual router is given up"
         );
-        self.engine.handle_input(now, Input::LeaseLapsed { at: self.lease.until() });
+        self.engine.handle_input(now, Input::LeaseLapsed { at: ended });
         self.perform_actions(now)?;
-        let until = self.lease.extend(clock::now());
-        self.datapath.maps.write_lease(until)
+        self.write_lease(clock::now())
     }
 
     fn extend_lease(&mut self) -> Result<(), DatapathError> {
@@ -263,15 +272,19 @@ impl Controller {
         self.admit_lapse(now)?;
         self.measure_bandwidth(now)?;
         let before = self.lease.until();
-        let until = self.lease.extend(now);
-        self.datapath.maps.write_lease(until)?;
-        // Preempted between the clock read and the write: the extension itself came too late.
+        self.write_lease(now)?;
         let written = clock::now();
         if written > before {
+            // Preempted between the clock read and the write: the extension itself came too late.
             self.engine.handle_input(written, Input::LeaseLapsed { at: before });
             self.perform_actions(written)?;
         }
         Ok(())
+    }
+
+    fn write_lease(&mut self, now: Instant) -> Result<(), DatapathError> {
+        let until = self.lease.extend(now);
+        self.datapath.maps.write_lease(until)
     }
 
     fn measure_bandwidth(&mut self, now: Instant) -> Result<(), DatapathError> {

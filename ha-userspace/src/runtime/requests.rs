@@ -7,7 +7,7 @@ use crate::config::difference::difference;
 use crate::config::{self, Loaded, Problem};
 use crate::control::protocol::Response;
 use crate::control::server::{ControlCommand, ControlHandler, Order};
-use crate::datapath::DatapathError;
+use crate::datapath::{DatapathError, SparePrograms};
 use crate::effects::executor::EffectOutcome;
 use crate::effects::interfaces::LinkEvent;
 use crate::runtime::mailbox::Mailbox;
@@ -28,6 +28,8 @@ pub(super) enum Command {
     Control(ControlCommand),
     /// A configuration that was read and validated off this thread, and who wants to know.
     Reload { loaded: Box<Result<Loaded, Vec<Problem>>>, reply: Option<oneshot::Sender<Response>> },
+    /// A program pair for the next interface, loaded off this thread.
+    Spare(SparePrograms),
     /// SIGTERM or SIGINT.
     Shutdown,
 }
@@ -42,7 +44,8 @@ pub(super) struct PendingFailover {
 impl Controller {
     pub(super) fn handle_command(&mut self, now: Instant, command: Command) -> Result<(), DatapathError> {
         match command {
-            Command::Link(event) => self.handle_link_event(now, &event)?,
+            Command::Link(event) => self.handle_link_event(now, &event),
+            Command::Spare(spare) => self.datapath.keep_spare(spare),
             Command::Effect(outcome) => self.handle_outcome(now, outcome),
             Command::EffectsRemoved(left) => {
                 report_left(&left);

@@ -31,6 +31,9 @@ pub(super) struct Router {
     pub(super) xdp_mode: Option<XdpAttachMode>,
 }
 
+/// Shortest Ethernet frame, without its check sequence (IEEE 802.3).
+const SHORTEST_FRAME: usize = 60;
+
 /// Standing of a router that has not started.
 pub(super) const INITIAL_STANDING: PolicyWrite = PolicyWrite {
     role: Role::Initialize,
@@ -95,7 +98,10 @@ impl Router {
         if self.is_unicast() || self.config.version == Version::V2 {
             return None;
         }
-        self.content()?.multicast_frame(self.advert_priority(), self.source_mac()).ok()
+        let mut frame = self.content()?.multicast_frame(self.advert_priority(), self.source_mac()).ok()?;
+        // XDP sends it as it is, and not every driver pads.
+        frame.resize(frame.len().max(SHORTEST_FRAME), 0);
+        Some(frame)
     }
 
     /// Gratuitous ARP or unsolicited NA for every address (V-117, V-118).

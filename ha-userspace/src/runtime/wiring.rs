@@ -3,6 +3,7 @@
 
 use super::controller::Controller;
 use super::plan;
+use super::requests::Command;
 use super::routers::{INITIAL_STANDING, Router};
 use crate::config::validated::{Config, VirtualRouter};
 use crate::datapath::{DatapathError, MonitoredLink, RouterSpec};
@@ -10,9 +11,11 @@ use crate::effects::executor;
 use crate::effects::frames::MacAddress;
 use crate::effects::interfaces::{Interface, LinkEvent};
 use ha_common::maps::values::fence;
-use holdfast_engine::{Input, Instant, InterfaceId, RouterId};
+use holdfast_engine::{Input, Instant, InterfaceId, Role, RouterId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+
+const SPARE_THREAD: &str = "hf-spare";
 
 impl Controller {
     /// Brings every room to `self.config`: at start, and after a reload has replaced it.
@@ -42,6 +45,10 @@ impl Controller {
             router.spec = spec(id, config, &router.facts());
             self.datapath.maps.write_sources(&router.spec)?;
             self.effects.configure_router(id, effects_spec(config));
+            if router.standing.role == Role::Active {
+                // The addresses may be others now; those that stand are as good as added, and all are announced.
+                self.effects.add_addresses(id);
+            }
             return self.refresh_router(id);
         }
         let interface = self.numbers.interface(&config.interface);
@@ -74,18 +81,27 @@ impl Controller {
         Ok(())
     }
 
-    /// A link or address changed.
-    pub(super) fn handle_link_event(&mut self, now: Instant, event: &LinkEvent) -> Result<(), DatapathError> {
-        let touches_addresses = matches!(event, LinkEvent::Address { .. });
+    /// A link or address changed. What follows from it is done once per pass, by [`Self::settle_links`].
+    pub(super) fn handle_link_event(&mut self, now: Instant, event: &LinkEvent) {
         let lost = self.lost_virtual_address(event);
         if !self.interfaces.apply(event) {
-            return Ok(());
+            return;
         }
         if let Some(router) = lost {
             self.engine.handle_input(now, Input::AddressLost { router });
         }
-        if !touches_addresses {
-            self.attach_links();
+        self.unsettled = self.unsettled.max(match event {
+            LinkEvent::Address { .. } => Unsettled::Addresses,
+            LinkEvent::Link(_) | LinkEvent::LinkGone { .. } => Unsettled::Links,
+        });
+    }
+
+    /// Draws the consequences of the link events of this pass.
+    pub(super) fn settle_links(&mut self, now: Instant) -> Result<(), DatapathError> {
+        match std::mem::take(&mut self.unsettled) {
+            Unsettled::Nothing => return Ok(()),
+            Unsettled::Addresses => {}
+            Unsettled::Links => self.attach_links(),
         }
         self.rewire(now)
     }
@@ -119,6 +135,25 @@ impl Controller {
                 tracing::error!(interface = name, "{error}");
             }
         }
+        self.load_spare();
+    }
+
+    /// Has the programs for the next interface loaded on another thread, so that attaching them later costs nothing.
+    fn load_spare(&mut self) {
+        if self.spare_loader.as_ref().is_some_and(|loader| !loader.is_finished()) {
+            return;
+        }
+        let Some(load) = self.datapath.spare_loader() else { return };
+        let own = self.own_mailbox.clone();
+        let loader = std::thread::Builder::new().name(SPARE_THREAD.into()).spawn(move || match load() {
+            Ok(spare) => {
+                own.send(Command::Spare(spare));
+            }
+            Err(error) => {
+                tracing::warn!("programs for a further interface could not be loaded ahead: {error}")
+            }
+        });
+        self.spare_loader = loader.ok();
     }
 
     /// Attaches what `config` needs beyond what is attached; undone as a whole if one interface is missing or refuses.
@@ -144,6 +179,7 @@ impl Controller {
                 }
             }
         }
+        self.load_spare();
         Ok(())
     }
 
@@ -264,6 +300,15 @@ impl Controller {
             source: found.source(router.config.family, virtual_addresses, owner),
         })
     }
+}
+
+/// What link events of a pass have touched, the most consequential last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Unsettled {
+    #[default]
+    Nothing,
+    Addresses,
+    Links,
 }
 
 /// What the interfaces say about a router at one instant.
