@@ -3,11 +3,13 @@
 use crate::support::{
     INTERVAL, LAN, MS, Router, SECOND, SOON, VIP, ask_owner, owners_since, start, start_pair,
 };
-use crate::support::{transition_count, transitions};
+use crate::support::{mac, transition_count, transitions};
 use holdfast_lab::adverts::AdvertCapture;
 use holdfast_lab::clock::Moment;
 use holdfast_lab::daemon::Daemon;
+use holdfast_lab::forge::AdvertSpec;
 use holdfast_lab::gateway_pair::{GatewayPair, Product, holdfast_config};
+use holdfast_lab::packet_socket::PacketSocket;
 use holdfast_lab::poll::{always, eventually_true};
 use holdfast_lab::topology::{GatewayLab, SERVER, Segment, Side};
 use holdfast_lab::traffic::Stream;
@@ -110,6 +112,63 @@ fn an_address_is_exchanged_in_place() {
     assert!(new.last_owner().is_some_and(|(_, at)| at.elapsed() < 200 * MS));
     assert!(!segment.host("a").has_address("eth0", "192.0.2.1"));
     assert_eq!(transitions(&a, LAN).len(), 2);
+}
+
+/// A router that changes what makes it itself (VRID, virtual MAC) is another router: the old one releases.
+#[test]
+fn a_changed_identity_is_another_router() {
+    let segment = Segment::build(&["a", "ear"]).unwrap();
+    let a = start(&segment, "a", &Router::new(200).text());
+    a.wait_state(LAN, "active", SOON).unwrap();
+    let capture = AdvertCapture::start(segment.host("ear"), Segment::INTERFACE).unwrap();
+    let probe = ask_owner(&segment, "ear", VIP);
+    let changed = Moment::now();
+    reload(&a, &Router::new(200).vrid(61).text());
+    capture
+        .wait_for("the release", changed, SOON, |advert| advert.vrid == 51 && advert.priority == 0)
+        .unwrap();
+    capture.wait_for("the new router", changed, SOON, |advert| advert.vrid == 61).unwrap();
+    let with_mac = Router::new(200).vrid(61).with("virtual_mac = true");
+    reload(&a, &with_mac.text());
+    let virtual_mac = [0, 0, 0x5e, 0, 1, 61];
+    eventually_true("the virtual MAC answers", SOON, || {
+        probe.last_owner().is_some_and(|(mac, at)| mac == virtual_mac && at.elapsed() < 200 * MS)
+    })
+    .unwrap();
+    assert!(!segment.host("a").has_address("eth0", &VIP.to_string()));
+    reload(&a, &Router::new(200).vrid(61).text());
+    eventually_true("the plain MAC answers", SOON, || {
+        probe.last_owner().is_some_and(|(mac, at)| mac != virtual_mac && at.elapsed() < 200 * MS)
+    })
+    .unwrap();
+    assert!(!segment.host("a").ip("-d link show").unwrap().contains("macvlan"));
+}
+
+/// V-166: a peer that a reload took off the list is listened to no longer; one that it added is.
+#[test]
+fn unicast_peers_come_and_go() {
+    let segment = Segment::build(&["a", "one", "two"]).unwrap();
+    let listing = |peer: &str| {
+        Router::new(100).with(&format!("unicast_peers = [\"{}\"]", segment.address(peer))).text()
+    };
+    let a = start(&segment, "a", &listing("one"));
+    a.wait_state(LAN, "active", SOON).unwrap();
+    reload(&a, &listing("two"));
+    let say = |host: &str| {
+        let socket = PacketSocket::open(segment.host(host), Segment::INTERFACE).unwrap();
+        let mut advert = AdvertSpec::v3(segment.address(host), socket.mac, 51, 250, &[VIP.into()]);
+        advert.destination = segment.address("a");
+        advert.destination_mac = mac(segment.host("a"), Segment::INTERFACE);
+        socket.send(&advert.frame()).unwrap();
+    };
+    say("one");
+    eventually_true("the former peer is not trusted", SOON, || {
+        a.status().unwrap().discards(LAN, "source-untrusted") == 1
+    })
+    .unwrap();
+    assert!(a.status().unwrap().is_active(LAN));
+    say("two");
+    a.wait_state(LAN, "backup", SOON).unwrap();
 }
 
 /// Whatever is wrong with a configuration, everything goes on as it was and the reason is said.
