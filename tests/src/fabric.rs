@@ -16,6 +16,12 @@ pub struct Fabric {
     namespace: Namespace,
 }
 
+/// Puts a small XDP program of somebody else's on a host's interface, in native mode. It passes everything.
+pub fn attach_foreign_xdp(host: &Namespace, interface: &str) -> Result<()> {
+    let attached = host.enter(|| xdp_port::attach(interface, PortVerdict::Pass))?;
+    attached.with_context(|| format!("attaching an XDP program to {interface}"))
+}
+
 /// One end of a wire at the fabric. Copies name the same port.
 #[derive(Clone, Debug)]
 pub struct Port {

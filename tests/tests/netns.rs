@@ -9,8 +9,12 @@
 mod adverts;
 #[path = "../netns/bad_adverts.rs"]
 mod bad_adverts;
+#[path = "../netns/control_socket.rs"]
+mod control_socket;
 #[path = "../netns/crash.rs"]
 mod crash;
+#[path = "../netns/environment.rs"]
+mod environment;
 #[path = "../netns/failover.rs"]
 mod failover;
 #[path = "../netns/fence.rs"]
@@ -23,6 +27,8 @@ mod leaks;
 mod planned;
 #[path = "../netns/preemption.rs"]
 mod preemption;
+#[path = "../netns/reload.rs"]
+mod reload;
 #[path = "../netns/self_healing.rs"]
 mod self_healing;
 #[path = "../netns/support.rs"]

@@ -74,10 +74,11 @@ impl Client {
         let mut line = serde_json::to_vec(request).map_err(ClientError::NotUnderstood)?;
         line.push(b'\n');
         let mut stream = self.reader.get_ref();
-        stream
-            .set_read_timeout(patience(request))
-            .and_then(|()| stream.write_all(&line))
-            .map_err(|source| self.unreachable(source))
+        match stream.set_read_timeout(patience(request)).and_then(|()| stream.write_all(&line)) {
+            // A daemon that refuses the connection says why before it hangs up: the answer tells.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            sent => sent.map_err(|source| self.unreachable(source)),
+        }
     }
 
     /// The next answer; `None` where the daemon has ended the connection.

@@ -115,6 +115,11 @@ impl MapSet {
     pub fn remove_router(&mut self, spec: &RouterSpec) -> Result<(), DatapathError> {
         ignore_missing(self.router_slots.remove(&spec.key()))
             .map_err(|error| map_error(names::ROUTER_SLOTS, error))?;
+        self.remove_sources(spec)
+    }
+
+    /// Undoes [`Self::write_sources`].
+    pub fn remove_sources(&mut self, spec: &RouterSpec) -> Result<(), DatapathError> {
         for key in spec.source_keys() {
             ignore_missing(self.sources.remove(&key))
                 .map_err(|error| map_error(names::ADVERT_SOURCES, error))?;

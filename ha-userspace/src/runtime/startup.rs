@@ -89,8 +89,9 @@ fn build_parts(
     if left > 0 {
         tracing::warn!("removed {left} pins that an earlier daemon left");
     }
-    let adverts = AdvertSender::spawn(AdvertOptions::default())
-        .context("starting the advert thread; it needs CAP_NET_RAW")?;
+    let adverts = AdvertSender::spawn(AdvertOptions::default()).context(
+        "starting the advert thread: run as root or with CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW and CAP_PERFMON",
+    )?;
     if let Some(warning) = adverts.scheduling().warning() {
         tracing::warn!("{warning}");
     }

@@ -42,6 +42,8 @@ impl Controller {
                 return Ok(());
             }
             router.config = config.clone();
+            // A peer that is no longer listed is no longer listened to.
+            self.datapath.maps.remove_sources(&router.spec)?;
             router.spec = spec(id, config, &router.facts());
             self.datapath.maps.write_sources(&router.spec)?;
             self.effects.configure_router(id, effects_spec(config));
