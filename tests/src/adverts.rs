@@ -43,7 +43,17 @@ pub struct AdvertCapture {
 impl AdvertCapture {
     /// Captures the adverts that pass `interface` of `namespace`, in both directions.
     pub fn start(namespace: &Namespace, interface: &str) -> Result<Self> {
+        Ok(Self::capture(PacketSocket::open(namespace, interface)?))
+    }
+
+    /// Captures the adverts from one hardware address alone, which a flood of others does not disturb.
+    pub fn start_from(namespace: &Namespace, interface: &str, source: Mac) -> Result<Self> {
         let socket = PacketSocket::open(namespace, interface)?;
+        socket.only_from(source)?;
+        Ok(Self::capture(socket))
+    }
+
+    fn capture(socket: PacketSocket) -> Self {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
@@ -58,7 +68,7 @@ impl AdvertCapture {
                 }
             }
         });
-        Ok(AdvertCapture { heard, stop, thread: Some(thread) })
+        AdvertCapture { heard, stop, thread: Some(thread) }
     }
 
     /// All adverts so far, oldest first.

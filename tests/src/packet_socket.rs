@@ -73,6 +73,38 @@ impl PacketSocket {
         if bound { Ok(PacketSocket { socket, mac }) } else { Err(Error::last_os_error()) }
     }
 
+    /// Takes in only frames from this hardware address from now on, so that a flood of others costs nothing.
+    pub fn only_from(&self, source: [u8; 6]) -> Result<()> {
+        const LOAD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
+        const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+        const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+        const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+        const SOURCE_AT: u32 = 6;
+        let [a, b, c, d, e, f] = source;
+        let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+        let mut steps = [
+            step(LOAD_HALF, 0, 0, SOURCE_AT),
+            step(JUMP_EQUAL, 0, 3, u32::from(u16::from_be_bytes([a, b]))),
+            step(LOAD_WORD, 0, 0, SOURCE_AT + 2),
+            step(JUMP_EQUAL, 0, 1, u32::from_be_bytes([c, d, e, f])),
+            step(RETURN, 0, 0, FRAME_ROOM as u32),
+            step(RETURN, 0, 0, 0),
+        ];
+        let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+        // SAFETY: the program and its steps are valid for the call, which copies them.
+        let attached = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ATTACH_FILTER,
+                (&raw const program).cast(),
+                size_of::<libc::sock_fprog>() as libc::socklen_t,
+            )
+        };
+        ensure!(attached == 0, "filtering a packet socket: {}", Error::last_os_error());
+        Ok(())
+    }
+
     /// Sends a complete frame, from the destination MAC on.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
         // SAFETY: the buffer is valid for its length.
