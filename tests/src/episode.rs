@@ -147,6 +147,16 @@ impl Rig {
         self.interval
     }
 
+    /// The datagrams from client to server.
+    pub fn traffic(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Who answers for the address on a leg.
+    pub fn owners(&self, leg: Leg) -> &OwnerProbe {
+        &self.owners[leg as usize]
+    }
+
     /// The datagrams sent and lost in the last second.
     pub fn last_second(&self) -> (usize, usize) {
         let now = Moment::now();

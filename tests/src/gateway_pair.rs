@@ -6,6 +6,7 @@
 use crate::daemon::{Daemon, NodeSpec};
 use crate::keepalived::{Instance, Keepalived, KeepalivedConfig};
 use crate::poll::eventually_true;
+use crate::process::Process;
 use crate::topology::{GatewayLab, LAN_VIP, Leg, Side, WAN_VIP};
 use anyhow::{Context, Result};
 use std::time::Duration;
@@ -15,11 +16,20 @@ pub const WAN_VRID: u8 = 52;
 const GROUP: &str = "gateway";
 
 /// What runs on the gateways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Product {
     Holdfast,
     Keepalived,
+}
+
+impl Product {
+    pub fn name(self) -> &'static str {
+        match self {
+            Product::Holdfast => "holdfast",
+            Product::Keepalived => "keepalived",
+        }
+    }
 }
 
 /// What a gateway says of itself.
@@ -178,9 +188,14 @@ impl GatewayPair {
 
     /// Asks a gateway to stop gracefully, without waiting: [`GatewayPair::has_ended`] says when it has.
     pub fn begin_stop(&self, side: Side) {
+        self.process(side).signal(libc::SIGTERM);
+    }
+
+    /// The process of a side: the leader of the group of all its processes.
+    pub fn process(&self, side: Side) -> &Process {
         match &self.speakers[side as usize] {
-            Speaker::Holdfast(daemon) => daemon.process().signal(libc::SIGTERM),
-            Speaker::Keepalived(keepalived) => keepalived.process().signal(libc::SIGTERM),
+            Speaker::Holdfast(daemon) => daemon.process(),
+            Speaker::Keepalived(keepalived) => keepalived.process(),
         }
     }
 
@@ -231,11 +246,7 @@ impl GatewayPair {
 
     /// The last lines of both logs.
     pub fn log_tails(&self) -> String {
-        let tail = |speaker: &Speaker| match speaker {
-            Speaker::Holdfast(daemon) => daemon.process().log_tail(),
-            Speaker::Keepalived(keepalived) => keepalived.process().log_tail(),
-        };
-        self.speakers.iter().map(tail).collect::<Vec<_>>().join("\n")
+        Side::BOTH.map(|side| self.process(side).log_tail()).join("\n")
     }
 
     /// Lets both outlive this process.

@@ -93,6 +93,14 @@ impl OwnerProbe {
         Some((record.answers[number].first?, record.asked[number]))
     }
 
+    /// When the last request since `from` was asked that this MAC answered.
+    pub fn last_answered_by(&self, owner: Mac, from: Moment) -> Option<Moment> {
+        let record = self.lock();
+        let answered = |answers: &Answers| [answers.first, answers.second].contains(&Some(owner));
+        let number = record.answers.iter().rposition(answered)?;
+        Some(record.asked[number]).filter(|asked| *asked >= from)
+    }
+
     /// Ends the prober.
     pub fn finish(mut self) -> OwnerRecord {
         std::thread::sleep(ANSWER_TIME);

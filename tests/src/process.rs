@@ -2,6 +2,7 @@
 
 use crate::cleanup::{self, Leftover, Ticket};
 use crate::poll::eventually;
+use crate::processor_time;
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -44,6 +45,17 @@ impl Process {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The file that holds what the program prints.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
+    /// Processor time that the program and all of its group have used so far, in all their threads, by the kernel's
+    /// accounting (10 ms steps on most systems).
+    pub fn processor_time(&self) -> Result<Duration> {
+        processor_time::of_group(self.child.id())
     }
 
     /// What the program has printed.

@@ -10,6 +10,8 @@ mod advert_fixtures;
 mod behaviour;
 #[path = "../datapath/cost.rs"]
 mod cost;
+#[path = "../datapath/cost_cases.rs"]
+mod cost_cases;
 #[path = "../datapath/fence_fixtures.rs"]
 mod fence_fixtures;
 #[path = "../datapath/fixture.rs"]
