@@ -91,6 +91,10 @@ pub struct VirtualRouterStatus {
     pub adverts_sent: u64,
     pub adverts_received: u64,
     pub adverts_answered_in_xdp: u64,
+    #[serde(default)]
+    pub priority_zero_sent: u64,
+    #[serde(default)]
+    pub priority_zero_received: u64,
     /// Times this node became Active.
     pub transitions: u64,
     pub discards: ReasonCounts,
@@ -251,6 +255,8 @@ pub(crate) mod samples {
             adverts_sent: 100,
             adverts_received: 7,
             adverts_answered_in_xdp: 1,
+            priority_zero_sent: 0,
+            priority_zero_received: 2,
             transitions: 1,
             discards: ReasonCounts::from([("ttl-invalid".to_owned(), 3)]),
         }
@@ -344,7 +350,8 @@ mod tests {
             &json["virtual_routers"][0],
             "name group interface vrid version family addresses state owned fenced held_until priority \
              effective_priority active_since last_transition active_router last_advert_age_ns learned_interval_ns \
-             checksum_sent checksum_heard adverts_sent adverts_received adverts_answered_in_xdp transitions discards",
+             checksum_sent checksum_heard adverts_sent adverts_received adverts_answered_in_xdp \
+             priority_zero_sent priority_zero_received transitions discards",
         );
         expect(&json["virtual_routers"][0]["last_transition"], "at from to cause detail");
         expect(&json["peers"][0], "name id health paths role controller_heartbeat_age_ns");

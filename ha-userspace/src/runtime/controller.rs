@@ -6,6 +6,7 @@
 //! after the whole pass.
 
 use super::bandwidth::BandwidthMeter;
+use super::discard_watch::{DiscardWatch, Remark};
 use super::instance::RunLock;
 use super::lease::Lease;
 use super::mailbox::{Inbox, Mailbox};
@@ -67,6 +68,7 @@ pub(super) struct Controller {
     pub(super) stopping: Stopping,
     pub(super) failovers: Vec<PendingFailover>,
     pub(super) bandwidth: BandwidthMeter,
+    pub(super) discards: DiscardWatch,
     pub(super) unsettled: Unsettled,
     pub(super) spare_loader: Option<JoinHandle<()>>,
     /// A priority-0 advert was ordered and may not have left yet.
@@ -109,6 +111,7 @@ impl Controller {
             stopping: Stopping::No,
             failovers: Vec::new(),
             bandwidth: BandwidthMeter::default(),
+            discards: DiscardWatch::default(),
             unsettled: Unsettled::default(),
             spare_loader: None,
             releasing: false,
@@ -271,6 +274,7 @@ impl Controller {
         }
         self.admit_lapse(now)?;
         self.measure_bandwidth(now)?;
+        self.remark_discards(now)?;
         let before = self.lease.until();
         self.write_lease(now)?;
         let written = clock::now();
@@ -285,6 +289,19 @@ impl Controller {
     fn write_lease(&mut self, now: Instant) -> Result<(), DatapathError> {
         let until = self.lease.extend(now);
         self.datapath.maps.write_lease(until)
+    }
+
+    fn remark_discards(&mut self, now: Instant) -> Result<(), DatapathError> {
+        if !self.discards.is_due(now) {
+            return Ok(());
+        }
+        for router in self.routers.iter() {
+            let counts = self.datapath.maps.read_router_verdicts(router.spec.slot)?;
+            for Remark { reason, frames, meaning } in self.discards.look(now, router.id(), &counts) {
+                tracing::warn!(router = router.config.name, frames, "discarded as {reason}: {meaning}");
+            }
+        }
+        Ok(())
     }
 
     fn measure_bandwidth(&mut self, now: Instant) -> Result<(), DatapathError> {

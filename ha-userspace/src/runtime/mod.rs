@@ -3,6 +3,7 @@
 mod bandwidth;
 pub mod clock;
 mod controller;
+mod discard_watch;
 pub mod instance;
 mod lease;
 pub mod mailbox;

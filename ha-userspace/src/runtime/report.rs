@@ -94,6 +94,8 @@ fn router_status(
         adverts_sent: state.adverts_sent,
         adverts_received: state.adverts_received,
         adverts_answered_in_xdp: state.adverts_answered,
+        priority_zero_sent: state.priority_zero_sent,
+        priority_zero_received: state.priority_zero_received,
         transitions: view.map_or(0, |view| view.transitions),
         discards: occurred(&controller.datapath.maps.read_router_verdicts(router.spec.slot)?),
     })

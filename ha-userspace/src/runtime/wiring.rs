@@ -258,6 +258,7 @@ impl Controller {
         if moved {
             self.effects.configure_router(id, effects_spec(&router.config));
             if facts.attach_ifindex != 0 {
+                self.discards.forget(id);
                 self.datapath.maps.add_router(&router.spec, &router.standing)?;
             }
             self.datapath.maps.write_vips(self.routers.iter().map(|router| &router.spec))?;
