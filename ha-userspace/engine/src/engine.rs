@@ -64,8 +64,12 @@ impl Engine {
             Input::Advert { router, advert } => {
                 let heard = self.touch(router).map(|(router, out)| router.hears(now, &advert, out));
                 self.draw(now, router, heard.unwrap_or(Consequence::None));
+                self.heard_in_group(router);
             }
-            Input::Heard { router, at } => self.with(router, |router, out| router.absorbed(now, at, out)),
+            Input::Heard { router, at } => {
+                self.with(router, |router, out| router.absorbed(now, at, out));
+                self.heard_in_group(router);
+            }
             Input::LeaseLapsed { at: _ } => {
                 let stopping = self.stopping;
                 self.with_all(|router, out| router.lease_lapsed(now, stopping, out));

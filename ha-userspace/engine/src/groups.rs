@@ -157,20 +157,41 @@ impl Engine {
                 && router.is_held()
             {
                 router.sync_policy(out);
-                if let Some(hearing) = hearing {
-                    report_split(router, group, hearing, out);
-                }
+            }
+        }
+        if let Some(hearing) = hearing {
+            self.review_split(group, members, hearing);
+        }
+    }
+
+    /// A member may have heard its owner after another's silence began.
+    pub(crate) fn heard_in_group(&mut self, hearing: RouterId) {
+        if let Some(group) = self.router(hearing).and_then(|router| router.config.group) {
+            let members = self.groups.members(group);
+            self.review_split(group, &members, hearing);
+        }
+    }
+
+    /// Two timers that run out a moment apart are no split: `hearing` must have heard of its owner since.
+    fn review_split(&mut self, group: GroupId, members: &[RouterId], hearing: RouterId) {
+        let Some(router) = self.router(hearing) else { return };
+        let is_backup = matches!(&router.state, State::Backup(backup) if backup.silence.is_none());
+        let Some(heard_at) = router.hearing.last_at.filter(|_| is_backup) else { return };
+        for member in members {
+            if let Some((router, out)) = self.touch(*member) {
+                report_split(router, group, hearing, heard_at, out);
             }
         }
     }
 }
 
 /// A member that merely waits for the others to preempt is no split.
-fn report_split(router: &mut Router, group: GroupId, hearing: RouterId, out: &mut Outbox) {
+fn report_split(router: &mut Router, group: GroupId, hearing: RouterId, heard_at: Instant, out: &mut Outbox) {
     let silent = router.config.id;
     if let State::Backup(backup) = &mut router.state
         && let Some(silence) = &mut backup.silence
         && !silence.reported
+        && heard_at > silence.since
         && silence.reason.cause != crate::action::Cause::Preemption
     {
         silence.reported = true;

@@ -125,13 +125,26 @@ fn ensure_bpf_filesystem(path: &Path) -> Result<(), DatapathError> {
     }
     let usual = Path::new(BPF_MOUNT_POINT);
     if !path.starts_with(usual) {
-        let source = io::Error::new(io::ErrorKind::InvalidInput, "not on a BPF filesystem");
+        let source = io::Error::new(io::ErrorKind::InvalidInput, "it is on another kind of filesystem");
         return Err(DatapathError::NoBpfFilesystem { path: path.into(), source });
     }
     mount(Some("bpf"), usual, Some("bpf"), MsFlags::empty(), None::<&str>)
         .map_err(|errno| DatapathError::NoBpfFilesystem { path: usual.into(), source: errno.into() })?;
     tracing::info!("mounted the BPF filesystem at {BPF_MOUNT_POINT}");
+    if in_private_mount_namespace() {
+        tracing::warn!(
+            "this process has a mount namespace of its own (`ip netns exec` makes one), and the BPF filesystem just \
+             mounted goes with it: should the daemon be killed, nothing would fence the addresses it leaves; enter the \
+             network namespace with `nsenter --net=FILE` instead"
+        );
+    }
     Ok(())
+}
+
+/// Whether our mounts vanish with us. Where it cannot be told, they are taken for the host's.
+fn in_private_mount_namespace() -> bool {
+    let of = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    of("1").zip(of("self")).is_some_and(|(host, own)| host != own)
 }
 
 fn on_bpf_filesystem(path: &Path) -> bool {

@@ -11,7 +11,7 @@ use super::netlink::{Netlink, NetlinkError, PIPELINE};
 use super::record::{Origin, Record, RecordError, RouterRecord};
 use super::sysctl;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Why clean-up did not complete. What was removed stays removed, and the record stays for another attempt.
@@ -25,6 +25,11 @@ pub enum CleanUpError {
     Interfaces(#[source] NetlinkError),
     #[error("could not remove {what}: {source}; remove it by hand with `ip` and start again")]
     Remove { what: String, source: NetlinkError },
+    #[error(
+        "{path} names addresses in another network namespace ({namespace}), which still exists; run this in that \
+         namespace, or choose another node.state_dir"
+    )]
+    OtherNamespace { path: PathBuf, namespace: String },
 }
 
 /// What clean-up did.
@@ -35,7 +40,7 @@ pub struct CleanUpReport {
     pub macvlans: Vec<String>,
     /// Paths below /proc/sys/net.
     pub sysctls: Vec<String>,
-    /// The record was of another boot or network namespace, so nothing was touched.
+    /// The record was of another boot, or of a network namespace that is gone: there was nothing to touch.
     pub elsewhere: bool,
 }
 
@@ -59,8 +64,12 @@ pub fn clean_up_blocking(state_dir: &Path) -> Result<CleanUpReport, CleanUpError
 pub(super) async fn clean_up(netlink: &Netlink, state_dir: &Path) -> Result<CleanUpReport, CleanUpError> {
     let mut report = CleanUpReport::default();
     let Some(record) = Record::load(state_dir)? else { return Ok(report) };
-    if record.origin == Origin::here()? {
+    let here = Origin::here()?;
+    if record.origin == here {
         remove_recorded(netlink, &record, &mut report).await?;
+    } else if record.origin.boot == here.boot && record.origin.namespace_exists() {
+        let path = Record::path(state_dir);
+        return Err(CleanUpError::OtherNamespace { path, namespace: record.origin.namespace });
     } else {
         report.elsewhere = true;
     }

@@ -9,10 +9,16 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Name of the record within the state directory.
+/// One directory for each process, among others.
+const PROCESSES: &str = "/proc";
+/// Where `ip netns` keeps its names.
+const NAMED_NAMESPACES: &str = "/run/netns";
+
+/// Name of the record in the state directory.
 pub const FILE_NAME: &str = "addresses.json";
 /// Format of the file.
 const FORMAT: u32 = 1;
@@ -91,6 +97,18 @@ impl Origin {
         let namespace = fs::read_link("/proc/thread-self/ns/net")?.to_string_lossy().into_owned();
         Ok(Self { boot, namespace })
     }
+
+    /// Whether its network namespace is in use, by a process or under a name: what it names may stand there.
+    pub fn namespace_exists(&self) -> bool {
+        let inode = |path: PathBuf| fs::metadata(path).map(|found| format!("net:[{}]", found.ino())).ok();
+        let processes = paths_in(PROCESSES).map(|process| process.join("ns/net"));
+        processes.chain(paths_in(NAMED_NAMESPACES)).filter_map(inode).any(|found| found == self.namespace)
+    }
+}
+
+/// Entries of a directory; none if it cannot be read.
+fn paths_in(directory: &str) -> impl Iterator<Item = PathBuf> + use<> {
+    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
 impl Record {

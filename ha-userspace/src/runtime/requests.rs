@@ -227,7 +227,8 @@ pub(super) fn read_for_reload(
 
 fn list(problems: &[Problem]) -> String {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    format!("nothing was changed; the configuration has {} problems:\n{}", lines.len(), lines.join("\n"))
+    let problems = if lines.len() == 1 { "problem" } else { "problems" };
+    format!("nothing was changed; the configuration has {} {problems}:\n{}", lines.len(), lines.join("\n"))
 }
 
 /// Takes clients' orders to the controller's queue.

@@ -211,7 +211,33 @@ fn a_crash_is_cleaned_up_by_the_next_start_or_by_unload() {
 }
 
 #[test]
-fn a_record_of_another_namespace_or_boot_touches_nothing() {
+fn a_record_of_another_living_namespace_is_refused_and_kept() {
+    let state = tempfile::tempdir().unwrap();
+    let directory = state.path().to_owned();
+    let elsewhere = std::fs::read_link("/proc/self/ns/net").unwrap().to_string_lossy().into_owned();
+    in_fresh_namespace(move || {
+        let _peer = Peer::joined();
+        let daemon = Daemon::start(&directory);
+        daemon.configure(spec(&["192.0.2.1/24"], false)).unwrap();
+        drop(daemon);
+        let mut record = Record::load(&directory).unwrap().unwrap();
+        record.origin.namespace = elsewhere.clone();
+        record.save(&directory).unwrap();
+        let refused = clean_up_blocking(&directory).unwrap_err().to_string();
+        assert!(
+            refused.contains("names addresses in another network namespace") && refused.contains(&elsewhere),
+            "{refused}"
+        );
+        assert_eq!(
+            Record::load(&directory).unwrap(),
+            Some(record),
+            "the record stays for whoever is in the right place"
+        );
+    });
+}
+
+#[test]
+fn a_record_of_a_namespace_that_is_gone_or_of_another_boot_touches_nothing() {
     let state = tempfile::tempdir().unwrap();
     let directory = state.path().to_owned();
     in_fresh_namespace(move || {

@@ -320,15 +320,15 @@ impl Router {
 
     /// No successor was heard in time.
     fn release_over(&mut self, now: Instant, release: Release, out: &mut Outbox) {
-        let timer = Some(release.deadline);
+        let lateness = now.since(release.deadline);
         match release.kind {
             ReleaseKind::Shutdown => {
-                let reason = Reason { cause: Cause::Shutdown, decided_by: None, timer };
+                let reason = Reason { cause: Cause::Shutdown, decided_by: None, lateness };
                 self.leave_active(now, Destination::Initialize, false, reason, out);
             }
             ReleaseKind::Failover if release.group_moved => {
                 self.suspended = true;
-                let reason = Reason { cause: Cause::FailoverCommand, decided_by: None, timer };
+                let reason = Reason { cause: Cause::FailoverCommand, decided_by: None, lateness };
                 self.leave_active(now, Destination::Backup { base: now }, false, reason, out);
             }
             ReleaseKind::Failover => self.resume(now, out),

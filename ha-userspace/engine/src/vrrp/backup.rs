@@ -23,6 +23,7 @@ pub(crate) enum Preemption {
 /// An Active_Down_Timer that has run out while the group holds the router.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Silence {
+    pub(crate) since: Instant,
     pub(crate) reason: Reason,
     /// The operator has been told that the group is split.
     pub(crate) reported: bool,
@@ -154,32 +155,36 @@ impl Router {
             return Consequence::None;
         }
         self.note(advert);
-        self.await_succession(advert.at);
+        self.await_succession(advert.at, advert.at);
         Consequence::PeerReleased { source: advert.source, at: advert.at }
     }
 
-    fn await_succession(&mut self, at: Instant) {
+    /// The owner stepped down at `released`: Skew_Time is left, counted from `base`.
+    fn await_succession(&mut self, released: Instant, base: Instant) {
         self.suspended = false;
         let span = self.skew();
         let State::Backup(backup) = &mut self.state else { return };
-        backup.released_at = Some(at);
+        backup.released_at = Some(released);
         backup.preemption = Preemption::Idle;
         backup.lower = None;
         if backup.silence.is_none() {
-            backup.arm(at, span);
+            backup.arm(base, span);
         }
     }
 
-    /// The sender that owns this router too has released another of the group at `at`.
+    /// The owner of another member stepped down at `at`, and with it the whole group. Where the same sender owns this
+    /// router, its word counts here as well. Where it has another address on this segment it is given one more interval
+    /// to be heard, in which an owner that lives would speak; a segment that lost its link need not wait for three.
     pub(crate) fn owner_released_elsewhere(&mut self, source: IpAddr, at: Instant, out: &mut Outbox) {
-        let owns = self.hearing.owner.is_some_and(|owner| owner.source == source && owner.priority != 0);
-        let newer = self.hearing.last_at.is_some_and(|last| last > at);
-        if let State::Backup(backup) = &self.state
-            && owns
-            && !newer
-            && backup.released_at.is_none()
-        {
-            self.await_succession(at);
+        let interval = self.learned_interval();
+        let (Some(owner), Some(last)) = (self.hearing.owner, self.hearing.last_at) else { return };
+        let State::Backup(backup) = &self.state else { return };
+        if owner.priority == election::RELEASED || last > at || backup.released_at.is_some() {
+            return;
+        }
+        let base = if owner.source == source { at } else { at.max(last + interval) };
+        if backup.down_deadline().is_some_and(|deadline| base + self.skew() < deadline) {
+            self.await_succession(at, base);
             self.sync_policy(out);
         }
     }
@@ -235,24 +240,24 @@ impl Router {
             self.sync_policy(out);
             return Consequence::None;
         };
-        let reason = self.reason_of_expiry(due);
+        let reason = self.reason_of_expiry(now, due);
         self.suspended = false;
         let State::Backup(backup) = &mut self.state else { return Consequence::None };
-        backup.silence = Some(Silence { reason, reported: false });
+        backup.silence = Some(Silence { since: now, reason, reported: false });
         backup.deferred = false;
         Consequence::Silent
     }
 
     /// A lower-priority owner counts as displaced, not as lost, if it was heard within the interval that ran out.
-    fn reason_of_expiry(&self, due: Instant) -> Reason {
-        let timer = Some(due);
+    fn reason_of_expiry(&self, now: Instant, due: Instant) -> Reason {
+        let lateness = now.since(due);
         let State::Backup(backup) = &self.state else { return Reason::plain(Cause::AdvertTimeout) };
         if backup.released_at.is_some() {
-            return Reason { cause: Cause::PriorityZero, decided_by: None, timer };
+            return Reason { cause: Cause::PriorityZero, decided_by: None, lateness };
         }
         match backup.lower.filter(|(_, at)| self.preempts() && *at + backup.span >= due) {
-            Some((sender, _)) => Reason { cause: Cause::Preemption, decided_by: Some(sender), timer },
-            None => Reason { cause: Cause::AdvertTimeout, decided_by: None, timer },
+            Some((sender, _)) => Reason { cause: Cause::Preemption, decided_by: Some(sender), lateness },
+            None => Reason { cause: Cause::AdvertTimeout, decided_by: None, lateness },
         }
     }
 

@@ -18,13 +18,13 @@ pub(crate) struct Reason {
     pub(crate) cause: Cause,
     /// The advert that decided; `None` stands for the last owner heard.
     pub(crate) decided_by: Option<Sender>,
-    /// The timer that decided.
-    pub(crate) timer: Option<Instant>,
+    /// How late the engine was called for the timer that decided. A wait for the group is no lateness.
+    pub(crate) lateness: Duration,
 }
 
 impl Reason {
     pub(crate) fn plain(cause: Cause) -> Self {
-        Reason { cause, decided_by: None, timer: None }
+        Reason { cause, decided_by: None, lateness: Duration::ZERO }
     }
 }
 
@@ -157,7 +157,7 @@ impl Router {
             last_advert_age: self.hearing.last_at.map(|at| now.since(at)),
             peer: decided_by.map(|sender| (sender.source, sender.priority)),
             deadline,
-            lateness: reason.timer.map_or(Duration::ZERO, |due| now.since(due)),
+            lateness: reason.lateness,
         };
         self.last_transition = Some(transition.clone());
         out.push(Action::Record(transition));

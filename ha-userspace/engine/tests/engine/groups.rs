@@ -86,8 +86,8 @@ fn a_split_is_told_once_and_again_after_it_was_over() {
         let mut told = Vec::new();
         for _ in 0..20 {
             let passed = bench.pass(centis(100)).into_iter().map(|(_, action)| action);
-            told.extend(notices(&passed.collect::<Vec<_>>()));
-            bench.input(Input::Heard { router: SECOND, at: bench.now });
+            assert_eq!(notices(&passed.collect::<Vec<_>>()), [], "a timer that ran out is no split yet");
+            told.extend(notices(&bench.input(Input::Heard { router: SECOND, at: bench.now })));
         }
         assert_eq!(told, std::slice::from_ref(&split));
     }
@@ -289,16 +289,36 @@ fn v083_a_release_elsewhere_counts_only_if_nothing_newer_was_heard_here() {
 }
 
 #[test]
-fn a_held_member_stays_held_when_its_owner_releases_late() {
+fn a_held_member_stays_held_when_its_owner_releases_late_and_the_other_segment_gets_an_interval_to_speak() {
     let mut bench = started();
     hears(&mut bench, ROUTER, peer(), 200);
-    bench.pass(centis(300));
+    bench.pass(centis(330));
     hears(&mut bench, SECOND, small_peer(), 200);
-    bench.pass(centis(100));
-    let second = bench.engine.view(SECOND).unwrap().deadline;
+    let heard = bench.now;
+    bench.pass(centis(40));
     hears(&mut bench, ROUTER, peer(), 0);
     assert!(bench.engine.view(ROUTER).unwrap().held);
-    assert_eq!(bench.engine.next_deadline(), second);
+    assert_eq!(bench.engine.next_deadline(), Some(heard + centis(100) + nanos(609_375_000)));
+    // The owner there speaks: it lives, and the group stays where it is.
+    bench.pass(centis(50));
+    bench.input(Input::Heard { router: SECOND, at: bench.now });
+    assert_eq!(bench.engine.next_deadline(), Some(bench.now + nanos(3_609_375_000)));
+    assert_eq!(roles(&bench), [Role::Backup, Role::Backup]);
+}
+
+#[test]
+fn a_lost_leg_follows_its_group_without_waiting_for_three_intervals() {
+    let mut bench = started();
+    hears(&mut bench, ROUTER, peer(), 200);
+    hears(&mut bench, SECOND, small_peer(), 200);
+    let heard = bench.now;
+    bench.pass(centis(50));
+    hears(&mut bench, ROUTER, peer(), 0);
+    bench.run_to_deadline();
+    assert_eq!(roles(&bench), [Role::Backup, Role::Backup], "the other segment may still speak");
+    bench.run_to_deadline();
+    assert_eq!(roles(&bench), [Role::Active, Role::Active]);
+    assert_eq!(bench.now, heard + centis(100) + nanos(609_375_000));
 }
 
 #[test]
@@ -310,7 +330,7 @@ fn a_held_member_may_preempt_again_once_its_successor_is_silent() {
     bench.pass(centis(200));
     bench.input(Input::Heard { router: SECOND, at: bench.now });
     let held = bench.run_to_deadline();
-    assert_eq!(of(ROUTER, &held), ["policy Backup 100", "notify"]);
+    assert_eq!(of(ROUTER, &held), ["policy Backup 100"]);
     assert!(policies(&held)[0].preempt);
     assert_eq!(roles(&bench), [Role::Backup, Role::Backup]);
 }
