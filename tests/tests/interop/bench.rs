@@ -1,7 +1,7 @@
 //! The segment of a test: our host, the peer's, and a plain one that watches adverts and asks who owns the address.
 
 use crate::peer::{Peer, PeerSpec};
-use crate::setup::{ROUTER, Setup, VRID};
+use crate::setup::{Product, ROUTER, Setup, VRID};
 use holdfast_lab::adverts::{Advert, AdvertCapture};
 use holdfast_lab::clock::Moment;
 use holdfast_lab::daemon::{Daemon, NodeSpec, Status};
@@ -221,12 +221,17 @@ impl Bench {
         self.never_two(advert.at + IN_FLIGHT);
     }
 
-    /// Asserts that from `stop` until the successor's first advert every question had exactly one answer.
-    pub(crate) fn we_served_until(&self, stop: Moment, advert: &Advert) {
+    /// Asserts that from `stop` until the successor's first advert we answered every question, and alone until the
+    /// successor rose. FRR raises its device, which answers, before it speaks.
+    pub(crate) fn we_served_until(&self, stop: Moment, risen: Moment, advert: &Advert) {
         const GAP: Duration = Duration::from_millis(20);
         let seen = self.owners.window(stop, advert.at.before(IN_FLIGHT));
-        assert!(seen.asked > 0 && is_only(&seen, self.our_mac()), "{seen:?}");
+        let ours = seen.by_owner.get(&mac_text(self.our_mac())).copied().unwrap_or(0);
+        assert!(seen.asked > 0 && ours + seen.unanswered >= seen.asked, "{seen:?}");
         assert!(seen.longest_unanswered < GAP, "{seen:?}");
+        let rises = if self.setup.product == Product::Frr { risen.min(advert.at) } else { advert.at };
+        let seen = self.owners.window(stop, rises.before(IN_FLIGHT));
+        assert!(seen.contested == 0, "{seen:?}");
     }
 
     fn never_two(&self, from: Moment) {

@@ -116,7 +116,7 @@ pub(crate) fn we_release_and_serve_until_succeeded(setup: Setup) {
     assert_eq!(releases.len(), 1, "one advert of priority 0: {releases:?}");
     assert_eq!(releases[0].source, bench.our_address());
     assert!(bench.adverts.since(theirs.at).iter().all(|advert| advert.source == theirs.source));
-    bench.we_served_until(stop, &theirs);
+    bench.we_served_until(stop, releases[0].at + setup.peers_skew(LOW), &theirs);
     bench.we_have_yielded_since(&theirs);
     for address in setup.bare_addresses() {
         let shown = bench.segment.host("ours").ip("-o addr show").unwrap();
