@@ -123,12 +123,17 @@ impl Setup {
         3 * self.interval + self.skew(priority)
     }
 
-    /// As the peer counts it: FRR drops what is less than a centisecond of the skew.
-    pub(crate) fn peers_active_down(&self, priority: u8) -> Duration {
+    /// Skew_Time as the peer counts it: FRR drops what is less than a centisecond.
+    pub(crate) fn peers_skew(&self, priority: u8) -> Duration {
         const CENTISECOND: Duration = Duration::from_millis(10);
         match self.product {
-            Product::Keepalived => self.active_down(priority),
-            Product::Frr => self.active_down(priority).saturating_sub(CENTISECOND),
+            Product::Keepalived => self.skew(priority),
+            Product::Frr => self.skew(priority).saturating_sub(CENTISECOND),
         }
+    }
+
+    /// Active_Down_Interval as the peer counts it.
+    pub(crate) fn peers_active_down(&self, priority: u8) -> Duration {
+        3 * self.interval + self.peers_skew(priority)
     }
 }
