@@ -74,15 +74,16 @@ impl Bench {
             .zip(cpu)
             .map(|(daemon, before)| 100.0 * (cpu_time(daemon) - before).as_secs_f64() / took.as_secs_f64());
         let shares: Vec<f64> = shares.collect();
-        // What left at the end is still on its way through the capture.
-        std::thread::sleep(100 * MS);
+        // The capture reads in order: with the next advert in hand it has all before it.
+        self.capture.wait_for("the advert after the last", end, SOON, |_| true).unwrap();
         let adverts = self.capture.since(begin).into_iter().filter(|advert| advert.at <= end).count() as u128;
         let due = took.as_nanos() / INTERVAL.as_nanos();
         println!(
             "{what}: {sent} sent in {took:?}, {adverts} of {due} adverts left, CPU Active {:.1} %, Backup {:.1} %",
             shares[0], shares[1]
         );
-        assert!(adverts + 1 >= due, "{what}: {adverts} of {due} scheduled adverts left");
+        let gap = self.capture.longest_gap(self.segment.address("a"), begin, end);
+        assert!(adverts + 1 >= due, "{what}: {adverts} of {due} scheduled adverts left, longest gap {gap:?}");
         assert!(shares.iter().all(|share| *share < MOST_CPU_PERCENT), "{what}: {shares:?} % CPU");
         for (daemon, before) in [&self.a, &self.b].iter().zip(before) {
             let now = daemon.status().unwrap();

@@ -1,6 +1,8 @@
 //! A controller that dies or stops: its node falls silent in time, one owner is left, and the next start cleans up.
 
-use crate::support::{INTERVAL, LAN, LEASE, MARGIN, MS, Router, SECOND, SOON, VIP, VRID, ask_owner, mac};
+use crate::support::{
+    INTERVAL, LAN, LEASE, MARGIN, MS, Router, SECOND, SOON, VIP, VRID, ask_owner, assert_moved_cleanly, mac,
+};
 use crate::support::{owners_since, pings, run, start, start_pair, transitions};
 use holdfast_lab::clock::Moment;
 use holdfast_lab::daemon::{self, Daemon};
@@ -124,7 +126,7 @@ fn a_killed_active_leaves_one_owner_and_the_next_start_cleans_up() {
     // b's first advert revokes in a's data plane, long before the lease would end.
     let takeover = Duration::from_millis(361) + MARGIN;
     let after = owners_since(&probe, killed + takeover);
-    assert_eq!((after.contested, after.unanswered), (0, 0), "{after:?}");
+    assert!(after.contested == 0 && after.longest_unanswered <= MARGIN, "{after:?}");
     assert_eq!(after.by_owner.len(), 1, "{after:?}");
     assert!(after.by_owner.contains_key(&mac_text(mac(segment.host("b"), Segment::INTERFACE))));
 
@@ -203,8 +205,8 @@ fn a_stopped_controller(extra: &str, a_expected: &[&str], b_expected: &[&str]) {
     println!("{owners:?}");
     // The only moment in which two may answer is the move back: until b hears a's advert.
     let stopped_time = probe.window(rival_speaks, woken);
-    assert_eq!((stopped_time.contested, stopped_time.unanswered), (0, 0), "{stopped_time:?}");
-    assert!(owners.contested <= 5 && owners.longest_unanswered <= 5 * MS, "{owners:?}");
+    assert!(stopped_time.contested == 0 && stopped_time.longest_unanswered <= MARGIN, "{stopped_time:?}");
+    assert_moved_cleanly(&owners);
     assert_eq!(transitions(&a, LAN), a_expected, "{}", a.process().log_tail());
     assert_eq!(transitions(&b, LAN), b_expected, "{}", b.process().log_tail());
     let final_owner = if a.status().unwrap().is_active(LAN) { "a" } else { "b" };

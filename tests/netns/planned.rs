@@ -63,7 +63,7 @@ fn graceful_stop_loses_nothing(interval: Duration) {
     planned.pair.wait_active(Side::B, SOON).unwrap();
     let a = Side::A.lan_address();
     let of_a: Vec<_> = capture.since(begin).into_iter().filter(|advert| advert.source == a).collect();
-    let released = of_a.iter().position(|advert| advert.priority == 0).expect("priority 0 was sent");
+    let released = of_a.iter().position(|advert| advert.priority == 0).unwrap();
     assert_eq!(of_a.len(), released + 1, "exactly one advert of priority 0, then silence: {of_a:#?}");
     assert_eq!((of_a[released].vrid, of_a[released].addresses.len()), (51, 1));
     let cause = planned.pair.cause(Side::B, Leg::Lan);

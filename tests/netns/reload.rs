@@ -230,7 +230,7 @@ fn a_reload_onto_an_occupied_interface_is_refused() {
     let id = |text: &str| {
         text.split_once("prog/xdp id ").map(|(_, rest)| rest.split(' ').next().unwrap().to_owned())
     };
-    let foreign = id(&occupied).expect("a foreign program is shown");
+    let foreign = id(&occupied).unwrap();
     assert!(reason.contains(&foreign), "it names program {foreign}: {reason}");
     assert_eq!(id(&node.ip("-d link show dev wan0").unwrap()), Some(foreign), "which stays");
     assert!(a.status().unwrap().is_active(LAN));

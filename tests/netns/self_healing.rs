@@ -1,6 +1,8 @@
 //! What others do to our interfaces while we serve: addresses removed, interfaces down, gone, back, renumbered.
 
-use crate::support::{LAN, MS, Router, SECOND, SOON, VIP, ask_owner, notices, owners_since, start_pair};
+use crate::support::{
+    LAN, MS, Router, SECOND, SOON, VIP, ask_owner, assert_moved_cleanly, notices, owners_since, start_pair,
+};
 use crate::support::{start_router, transitions};
 use holdfast_lab::adverts::AdvertCapture;
 use holdfast_lab::clock::Moment;
@@ -102,7 +104,7 @@ fn an_interface_set_down_and_up_starts_again() {
     b.wait_state(LAN, "backup", SOON).unwrap();
     std::thread::sleep(200 * MS);
     let owners = owners_since(&probe, begin);
-    assert!(owners.contested <= 5, "{owners:?}");
+    assert_moved_cleanly(&owners);
     assert_eq!(transitions(&a, LAN).last().unwrap(), "backup>active:preemption");
 }
 

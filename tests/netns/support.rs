@@ -145,6 +145,17 @@ pub(crate) fn owners_for(probe: &OwnerProbe, span: Duration) -> OwnerSummary {
     owners_since(probe, begin)
 }
 
+/// A move in which the successor's advert ended the other's ownership: never two answers to one request, and none only
+/// while the successor's address was being added.
+pub(crate) fn assert_moved_cleanly(owners: &OwnerSummary) {
+    assert!(owners.asked > 0 && owners.longest_unanswered <= MARGIN, "{owners:?}");
+    assert!(owners.contested <= MOST_CONTESTED, "{owners:?}");
+}
+
+/// Requests that may have two answers when the better node comes back: those between its address and its advert's
+/// arrival, a few at one per millisecond.
+const MOST_CONTESTED: usize = 5;
+
 /// The records of a daemon's journal.
 pub(crate) fn events(daemon: &Daemon) -> Vec<Value> {
     let lines = daemon.cli_ok(&["events", "--json"]).unwrap();

@@ -49,7 +49,7 @@ fn the_virtual_mac_answers_and_stays_the_same_over_a_failover() {
     let asker = segment.host("asker");
     let ear = PacketSocket::open(asker, Segment::INTERFACE).unwrap();
     assert!(pings(asker, &VIP.to_string()), "the address answers");
-    let reply = ear.wait_for(SECOND, is_arp_reply).unwrap().expect("an ARP reply");
+    let reply = ear.wait_for(SECOND, is_arp_reply).unwrap().unwrap();
     assert_eq!(reply.bytes[6..12], VIRTUAL_MAC, "source of the frame");
     assert_eq!(reply.bytes[22..28], VIRTUAL_MAC, "sender inside");
 
@@ -231,7 +231,7 @@ fn ipv6_addresses_are_announced_and_answered_by_the_active_alone() {
     segment.fabric.silence(&segment.port("a")).unwrap();
     let is_unsolicited =
         |frame: &Frame| advertisement(frame).is_some_and(|(flags, _)| flags & SOLICITED == 0);
-    let news = announced.wait_for(2 * SECOND, is_unsolicited).unwrap().expect("an unsolicited NA");
+    let news = announced.wait_for(2 * SECOND, is_unsolicited).unwrap().unwrap();
     let (flags, target) = advertisement(&news).unwrap();
     assert_eq!((flags, target), (ROUTER_FLAG | OVERRIDE, VIRTUAL_MAC6));
     assert_eq!((news.bytes[21], &news.bytes[..6]), (255, &[0x33, 0x33, 0, 0, 0, 1][..]));
