@@ -21,6 +21,7 @@ pub(crate) fn run(session: &mut Session) {
                 let report = rig.episode(Event::Stop, &mut |_| ())?;
                 findings.add("lost", "datagrams", report.lost as f64);
                 findings.add("outage", "ms", report.outage_ms);
+                findings.add("nobody answers for the address", "ms", report.unanswered_ms as f64);
                 if product == Product::Holdfast {
                     findings.demand(report.lost == 0, || format!("{} datagrams lost", report.lost));
                     demand_survival(findings, &report);

@@ -1,187 +1,191 @@
 //! `cargo xtask bench`: the figures, with keepalived measured beside us in the same run.
 //!
-//! `failover` drives the lab; the other benches are programs of `tests/tests` whose names begin with `bench`, run in
-//! release mode with their output shown.
+//! The benches are programs of `tests/tests` whose names begin with `bench`. They are built for production, asked by
+//! a request, and leave their results in a file; this verb joins, prints and stores them. docs/performance.md says
+//! what each figure means.
 
-use crate::demo::parse_duration;
+use crate::bench_machine::Machine;
+use crate::demo::With;
 use crate::setup::{self, Purpose};
-use crate::test_layers::benches;
-use crate::workspace::{LAB_PACKAGE, cargo};
+use crate::workspace::{LAB_PACKAGE, cargo, target_dir};
 use crate::{build, process};
 use anyhow::{Context, Result, bail};
-use holdfast_lab::episode::{Event, Report, Rig};
+use holdfast_lab::figures::{Failure, Request, Results, Subject};
 use holdfast_lab::gateway_pair::Product;
-use holdfast_lab::netns::LabName;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Measures, beside keepalived.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Only this bench: `failover`, or a program's name without `bench_`.
-    #[arg(long)]
-    only: Option<String>,
-    /// Trials per figure; medians are shown.
-    #[arg(long, default_value_t = 5)]
-    trials: usize,
-    /// Advertisement intervals of `failover`.
-    #[arg(long, value_delimiter = ',', value_parser = parse_duration, default_values = ["1s", "100ms", "10ms"])]
-    intervals: Vec<Duration>,
-    /// Events of `failover`.
-    #[arg(long, value_delimiter = ',', default_values = ["node-loss", "kill9", "stop"])]
-    events: Vec<String>,
-    /// Products of `failover`.
+    /// Trials per figure; medians, minima and maxima are shown.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    trials: u16,
+    /// Only these: transit, node-loss, kill9, graceful, sigstop, invalid-adverts.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Also writes everything, trial by trial, to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// What is measured.
     #[arg(long, value_delimiter = ',', value_enum, default_values = ["holdfast", "keepalived"])]
-    with: Vec<crate::demo::With>,
-    /// Prints `failover` as JSON.
+    with: Vec<With>,
+    /// Development builds, to try a bench out: the figures mean little.
     #[arg(long)]
-    json: bool,
+    dev: bool,
 }
 
-const FAILOVER: &str = "failover";
+/// A measuring program and its benches.
+struct Program {
+    name: &'static str,
+    benches: &'static [&'static str],
+}
 
-/// Medians over the trials of one event.
-#[derive(Debug, serde::Serialize)]
-struct Figure {
-    product: Product,
-    interval_ms: u128,
-    event: Event,
-    trials: usize,
-    recovered: usize,
-    outage_ms: f64,
-    outage_worst_ms: f64,
-    lost: f64,
-    contested_ms: f64,
-    contested_after_fence_ms: f64,
+const PROGRAMS: [Program; 2] = [
+    Program { name: "bench_transit", benches: &["transit"] },
+    Program {
+        name: "bench_gateways",
+        benches: &["node-loss", "kill9", "graceful", "sigstop", "invalid-adverts"],
+    },
+];
+
+/// Names the product's binary to the programs; one that is set already stands.
+const BINARY_VARIABLE: &str = "HOLDFAST_BIN";
+
+/// What `--json` writes.
+#[derive(serde::Serialize)]
+struct Report<'a> {
+    machine: &'a Machine,
+    trials: u16,
+    passed: bool,
+    #[serde(flatten)]
+    results: &'a Results,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| only == name);
-    let programs: Vec<String> =
-        benches()?.into_iter().filter(|name| wanted(name.trim_start_matches("bench_"))).collect();
-    if programs.is_empty() && !wanted(FAILOVER) {
-        bail!("no bench {:?}; there are {FAILOVER}, {}", arguments.only, benches()?.join(", "));
-    }
+    let programs = chosen(&arguments.only)?;
     setup::ensure(Purpose::Test)?;
-    for program in &programs {
-        let mut bench = cargo();
-        bench.args(["test", "--release", "--package", LAB_PACKAGE, "--test", program, "--", "--nocapture"]);
-        process::run(bench.arg("--test-threads=1"))?;
+    let product = match std::env::var_os(BINARY_VARIABLE) {
+        // The programs run in another directory.
+        Some(path) => std::path::absolute(path)?,
+        None => build::product(!arguments.dev)?,
+    };
+    // Building is over before anything is measured.
+    for (program, _) in &programs {
+        process::run(program_command(program, arguments.dev).arg("--no-run"))?;
     }
-    if wanted(FAILOVER) {
-        failover(arguments)?;
+    let machine = Machine::of_this_host(&product);
+    eprintln!("{machine}");
+    let mut results = Results::default();
+    for (program, benches) in programs {
+        results.append(ask(program, benches, arguments, &product));
     }
-    Ok(ExitCode::SUCCESS)
+    let passed = results.passed();
+    println!("{machine}\n\n{}", results.table());
+    print_failures(&results);
+    if let Some(path) = &arguments.json {
+        let report = Report { machine: &machine, trials: arguments.trials, passed, results: &results };
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn failover(arguments: &Arguments) -> Result<()> {
-    let events = arguments.events.iter().map(|name| name.parse()).collect::<Result<Vec<Event>, String>>();
-    let events = events.map_err(anyhow::Error::msg)?;
+/// The programs that have one of the wanted benches, and which of theirs are wanted.
+fn chosen(only: &[String]) -> Result<Vec<(&'static Program, Vec<String>)>> {
+    let known: Vec<&str> = PROGRAMS.iter().flat_map(|program| program.benches).copied().collect();
+    if let Some(unknown) = only.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("no bench {unknown:?}; there are {}", known.join(", "));
+    }
+    let wanted = |bench: &&&str| only.is_empty() || only.iter().any(|name| name == **bench);
+    let chosen = PROGRAMS.iter().map(|program| {
+        let benches = program.benches.iter().filter(wanted).map(|bench| (*bench).to_owned());
+        (program, benches.collect::<Vec<_>>())
+    });
+    Ok(chosen.filter(|(_, benches)| !benches.is_empty()).collect())
+}
+
+fn program_command(program: &Program, dev: bool) -> std::process::Command {
+    let mut command = cargo();
+    command.arg("test");
+    if !dev {
+        command.arg("--release");
+    }
+    command.args(["--package", LAB_PACKAGE, "--test", program.name]);
+    command
+}
+
+/// Runs a program. One that ends without results is a failure of its own.
+fn ask(program: &Program, benches: Vec<String>, arguments: &Arguments, product: &Path) -> Results {
+    let shown = benches.join(", ");
+    run_program(program, benches, arguments, product).unwrap_or_else(|error| {
+        let subject = Subject { bench: program.name.to_owned(), case: shown, product: None };
+        let what = format!("{error:#}");
+        let failure = Failure { subject, trial: 0, what, log_tails: String::new() };
+        Results { figures: Vec::new(), failures: vec![failure] }
+    })
+}
+
+fn run_program(
+    program: &Program,
+    benches: Vec<String>,
+    arguments: &Arguments,
+    product: &Path,
+) -> Result<Results> {
+    let path = target_dir().join(format!("{}.json", program.name));
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("removing {}", path.display()));
+        }
+        _ => {}
+    }
     let products: Vec<Product> = arguments.with.iter().map(|with| with.product()).collect();
-    if products.contains(&Product::Holdfast) {
-        holdfast_lab::daemon::choose_binary(&build::product(true)?);
+    let request = Request { benches, trials: arguments.trials.into(), products, results: path.clone() };
+    let mut command = program_command(program, arguments.dev);
+    command.arg("--quiet").arg("--").arg(serde_json::to_string(&request)?);
+    // What it prints is progress; standard output is for the table.
+    command.env(BINARY_VARIABLE, product).stdout(std::io::stderr());
+    let status = command.status().with_context(|| format!("starting {}", program.name))?;
+    match std::fs::read_to_string(&path) {
+        Ok(text) => serde_json::from_str(&text).with_context(|| format!("results of {}", program.name)),
+        Err(_) => bail!("{} ended without results ({status})", program.name),
     }
-    let mut figures = Vec::new();
-    for interval in &arguments.intervals {
-        for product in &products {
-            figures.extend(trials(*product, *interval, &events, arguments.trials)?);
+}
+
+fn print_failures(results: &Results) {
+    for failure in &results.failures {
+        println!("FAILED: {}, trial {}: {}", failure.subject.shown(), failure.trial, failure.what);
+        if !failure.log_tails.is_empty() {
+            println!("{}", failure.log_tails);
         }
-    }
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&figures)?);
-    } else {
-        print_figures(&figures);
-    }
-    Ok(())
-}
-
-fn trials(product: Product, interval: Duration, events: &[Event], count: usize) -> Result<Vec<Figure>> {
-    let mut rig = Rig::start(LabName::unique(), product, interval).context("building the lab")?;
-    let mut figures = Vec::new();
-    for event in events {
-        let mut reports = Vec::new();
-        for trial in 1..=count {
-            eprintln!("{product:?}, adverts every {interval:?}, {}: trial {trial} of {count}", event.name());
-            rig.settle(&mut |_| ())?;
-            if *event == Event::Restore {
-                rig.episode(Event::NodeLoss, &mut |_| ())?;
-            } else if *event == Event::Restart {
-                rig.episode(Event::Stop, &mut |_| ())?;
-            }
-            reports.push(rig.episode(*event, &mut |_| ())?);
-        }
-        figures.push(Figure::of(product, interval, *event, &reports));
-    }
-    Ok(figures)
-}
-
-impl Figure {
-    fn of(product: Product, interval: Duration, event: Event, reports: &[Report]) -> Self {
-        let figures = |pick: fn(&Report) -> f64| reports.iter().map(pick).collect::<Vec<f64>>();
-        Figure {
-            product,
-            interval_ms: interval.as_millis(),
-            event,
-            trials: reports.len(),
-            recovered: reports.iter().filter(|report| report.recovered).count(),
-            outage_ms: median(figures(|report| report.outage_ms)),
-            outage_worst_ms: figures(|report| report.outage_ms).into_iter().fold(0.0, f64::max),
-            lost: median(figures(|report| report.lost as f64)),
-            contested_ms: median(figures(|report| report.contested_ms as f64)),
-            contested_after_fence_ms: median(figures(|report| report.contested_after_fence_ms as f64)),
-        }
-    }
-}
-
-/// Median; the mean of the middle two where their number is even, 0 where there is none.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => 0.0,
-        count if count % 2 == 1 => values[middle],
-        _ => (values[middle - 1] + values[middle]) / 2.0,
-    }
-}
-
-fn print_figures(figures: &[Figure]) {
-    println!(
-        "{:<11} {:>9} {:<10} {:>10} {:>10} {:>8} {:>11} {:>12} {:>10}",
-        "product",
-        "adverts",
-        "event",
-        "outage ms",
-        "worst ms",
-        "lost",
-        "two owners",
-        "after fence",
-        "recovered"
-    );
-    for figure in figures {
-        println!(
-            "{:<11} {:>6} ms {:<10} {:>10.1} {:>10.1} {:>8.0} {:>8.0} ms {:>9.0} ms {:>6} of {}",
-            format!("{:?}", figure.product),
-            figure.interval_ms,
-            figure.event.name(),
-            figure.outage_ms,
-            figure.outage_worst_ms,
-            figure.lost,
-            figure.contested_ms,
-            figure.contested_after_fence_ms,
-            figure.recovered,
-            figure.trials,
-        );
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_layers::{BENCH_WORD, suites};
 
     #[test]
-    fn medians_are_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert_eq!(median(Vec::new()), 0.0);
+    fn every_measuring_program_is_known() {
+        let mut known: Vec<&str> = PROGRAMS.iter().map(|program| program.name).collect();
+        known.sort_unstable();
+        let found: Vec<String> =
+            suites().unwrap().into_iter().filter(|suite| suite.starts_with(BENCH_WORD)).collect();
+        assert_eq!(found, known);
+    }
+
+    #[test]
+    fn benches_choose_their_programs() {
+        let names = |only: &[&str]| -> Vec<&str> {
+            let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
+            chosen(&only).map_or_else(
+                |_| vec!["refused"],
+                |all| all.into_iter().map(|(program, _)| program.name).collect(),
+            )
+        };
+        assert_eq!(names(&[]), ["bench_transit", "bench_gateways"]);
+        assert_eq!(names(&["kill9", "sigstop"]), ["bench_gateways"]);
+        assert_eq!(names(&["kill8"]), ["refused"]);
     }
 }

@@ -4,6 +4,7 @@
 //! `tests` (the lab) and in the product; nothing is implemented a second time here.
 
 mod bench;
+mod bench_machine;
 mod build;
 mod demo;
 mod demo_view;

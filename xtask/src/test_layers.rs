@@ -138,11 +138,6 @@ fn belongs_somewhere(suite: &str) -> bool {
     word == BENCH_WORD || Layer::ALL.iter().any(|layer| layer.words().contains(&word))
 }
 
-/// Names of the measuring programs.
-pub(crate) fn benches() -> Result<Vec<String>> {
-    Ok(suites()?.into_iter().filter(|suite| first_word(suite) == BENCH_WORD).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
