@@ -1,7 +1,6 @@
 //! Rules of the house that a reader cannot be trusted to check: forbidden imports per room, clocks in the engine, and
 //! documentation that has fallen behind the code. `tidy_docs` holds the manual against it page by page.
 
-#![allow(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot read the tree has failed")]
 
 use ha_common::verdict_reasons::{Verdict, VerdictReason};

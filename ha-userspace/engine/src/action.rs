@@ -121,6 +121,10 @@ pub enum Action {
     SendAdvert { router: RouterId, priority: u8 },
     /// Put the addresses on the interface; the outcome returns as an input.
     AddAddresses { router: RouterId },
+    /// The owner stepped down: have the addresses ready, so that a takeover costs nothing. Nothing is owned yet; the data
+    /// plane's fence keeps them silent, and without a fence nothing is to be done. Ends in `AddAddresses` or
+    /// `RemoveAddresses`.
+    PrepareAddresses { router: RouterId },
     /// Take the addresses away.
     RemoveAddresses { router: RouterId },
     /// Gratuitous ARP or unsolicited NA for every address.

@@ -3,6 +3,7 @@
 use super::controller::{Controller, Stopping};
 use super::requests::Command;
 use super::routers::Router;
+use crate::config::validated::Fence;
 use crate::datapath::DatapathError;
 use crate::effects::adverts::AdvertKind;
 use crate::effects::announcements::DEFAULT_ROUNDS;
@@ -34,6 +35,10 @@ impl Controller {
                 self.releasing |= priority == 0;
             }
             Action::AddAddresses { router } => self.effects.add_addresses(router),
+            Action::PrepareAddresses { router } if self.config.ha.fence != Fence::None => {
+                self.effects.add_addresses(router);
+            }
+            Action::PrepareAddresses { .. } => {}
             Action::RemoveAddresses { router } => self.effects.remove_addresses(router),
             Action::Announce { router } => {
                 if let Some(state) = self.routers.get(router) {

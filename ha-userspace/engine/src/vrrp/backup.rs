@@ -41,6 +41,8 @@ pub(crate) struct Backup {
     pub(crate) silence: Option<Silence>,
     /// When the owner stepped down, until something else is heard.
     released_at: Option<Instant>,
+    /// The addresses were ordered to be ready, for the succession.
+    prepared: bool,
     /// The timer was put off because of our own stall; once until an advert is heard.
     deferred: bool,
     pub(super) preemption: Preemption,
@@ -56,6 +58,7 @@ impl Backup {
             span,
             silence: None,
             released_at: None,
+            prepared: false,
             deferred: false,
             preemption: Preemption::Idle,
             lower: None,
@@ -86,10 +89,15 @@ impl Router {
     pub(super) fn backup_hears(&mut self, now: Instant, advert: &Advert, out: &mut Outbox) -> Consequence {
         let standing = election::standing(self.config.priority, self.wants_preemption(), advert.priority);
         match standing {
-            Standing::Released => return self.owner_released(advert),
+            Standing::Released => {
+                let consequence = self.owner_released(advert);
+                self.settle_preparation(out);
+                return consequence;
+            }
             Standing::Deferred => self.accept(advert, Preemption::Idle),
             Standing::Lower => self.hear_lower(now, advert),
         }
+        self.settle_preparation(out);
         self.sync_policy(out);
         Consequence::None
     }
@@ -172,6 +180,29 @@ impl Router {
         }
     }
 
+    /// Has the addresses ready while a succession is awaited, and no longer.
+    fn settle_preparation(&mut self, out: &mut Outbox) {
+        let router = self.config.id;
+        let State::Backup(backup) = &mut self.state else { return };
+        let awaited = backup.released_at.is_some();
+        if awaited && !backup.prepared {
+            out.push(Action::PrepareAddresses { router });
+        } else if backup.prepared && !awaited {
+            out.push(Action::RemoveAddresses { router });
+        }
+        backup.prepared = awaited;
+    }
+
+    /// Takes back what was prepared, on the way out of Backup to anything but Active.
+    pub(super) fn abandon_preparation(&mut self, out: &mut Outbox) {
+        let router = self.config.id;
+        if let State::Backup(backup) = &mut self.state
+            && core::mem::take(&mut backup.prepared)
+        {
+            out.push(Action::RemoveAddresses { router });
+        }
+    }
+
     /// The owner of another member stepped down at `at`, and with it the whole group. Where the same sender owns this
     /// router, its word counts here as well. Where it has another address on this segment it is given one more interval
     /// to be heard, in which an owner that lives would speak; a segment that lost its link need not wait for three.
@@ -185,6 +216,7 @@ impl Router {
         let base = if owner.source == source { at } else { at.max(last + interval) };
         if backup.down_deadline().is_some_and(|deadline| base + self.skew() < deadline) {
             self.await_succession(at, base);
+            self.settle_preparation(out);
             self.sync_policy(out);
         }
     }
@@ -209,6 +241,7 @@ impl Router {
         {
             backup.lower = Some((owner, at));
         }
+        self.settle_preparation(out);
         self.sync_policy(out);
     }
 

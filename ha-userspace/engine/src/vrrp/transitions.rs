@@ -113,6 +113,7 @@ impl Router {
             }
             State::Backup(backup) => {
                 let span = backup.span;
+                self.abandon_preparation(out);
                 self.state = State::Initialize;
                 self.sync_policy(out);
                 self.record(now, Role::Backup, Some(span), reason, out);

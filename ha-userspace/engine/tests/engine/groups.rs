@@ -307,6 +307,19 @@ fn a_held_member_stays_held_when_its_owner_releases_late_and_the_other_segment_g
 }
 
 #[test]
+fn what_was_prepared_for_a_succession_is_taken_back_when_somebody_else_succeeds() {
+    let mut bench = started();
+    hears(&mut bench, ROUTER, peer(), 200);
+    let released = hears(&mut bench, ROUTER, peer(), 0);
+    assert_eq!(of(ROUTER, &released), ["prepare"]);
+    let succeeded = hears(&mut bench, ROUTER, small_peer(), 150);
+    assert_eq!(of(ROUTER, &succeeded), ["remove"]);
+    hears(&mut bench, ROUTER, small_peer(), 0);
+    let gone = bench.input(Input::Interface { interface: LAN, up: false });
+    assert_eq!(of(ROUTER, &gone)[0], "remove");
+}
+
+#[test]
 fn a_lost_leg_follows_its_group_without_waiting_for_three_intervals() {
     let mut bench = started();
     hears(&mut bench, ROUTER, peer(), 200);

@@ -111,6 +111,7 @@ struct Entry {
     policy: Option<PolicyWrite>,
     scheduled: bool,
     added: bool,
+    prepared: bool,
     said_zero: bool,
 }
 
@@ -136,15 +137,23 @@ impl Ledger {
                 entry.scheduled = false;
             }
             Action::SendAdvert { router, priority } => self.advert(*router, *priority),
-            Action::AddAddresses { router } => self.entry(*router).added = true,
+            Action::PrepareAddresses { router } => {
+                let entry = self.entry(*router);
+                assert!(entry.role == Role::Backup && !entry.prepared, "prepared out of turn: {entry:?}");
+                entry.prepared = true;
+            }
+            Action::AddAddresses { router } => {
+                let entry = self.entry(*router);
+                (entry.added, entry.prepared) = (true, false);
+            }
             Action::RemoveAddresses { router } => {
                 let entry = self.entry(*router);
-                assert!(entry.added, "removed what was not added: {entry:?}");
+                assert!(entry.added || entry.prepared, "removed what was not added: {entry:?}");
                 assert!(
                     entry.policy.is_some_and(|p| p.role != Role::Active),
                     "removed before the fence: {entry:?}"
                 );
-                entry.added = false;
+                (entry.added, entry.prepared) = (false, false);
             }
             Action::Announce { router } => {
                 let entry = self.entry(*router);
@@ -206,6 +215,7 @@ impl Ledger {
             let active = role == Role::Active;
             assert_eq!(entry.role, role, "{router:?} {entry:?}");
             assert_eq!(entry.added, active, "{router:?} {entry:?}");
+            assert!(!entry.prepared || role == Role::Backup, "{router:?} {entry:?}");
             assert_eq!(entry.scheduled, active && !releasing, "{router:?} {entry:?}");
             if let Some(policy) = entry.policy {
                 assert_eq!(policy.role, role);
@@ -382,6 +392,7 @@ fn subject(action: &Action) -> Option<RouterId> {
         | Action::StopAdverts { router }
         | Action::SendAdvert { router, .. }
         | Action::AddAddresses { router }
+        | Action::PrepareAddresses { router }
         | Action::RemoveAddresses { router }
         | Action::Announce { router } => Some(*router),
         Action::Record(transition) => Some(transition.router),

@@ -131,14 +131,14 @@ const TABLE: &[Row] = &[
     Row {
         event: Event::AdvertZero,
         initialize: STILL_INITIALIZE,
-        backup: STILL_BACKUP,
+        backup: (Backup, &["prepare"]),
         active: (Active, &["send 100"]),
         releasing: STILL_ACTIVE,
     },
     Row {
         event: Event::AdvertZeroAnswered,
         initialize: STILL_INITIALIZE,
-        backup: STILL_BACKUP,
+        backup: (Backup, &["prepare"]),
         active: STILL_ACTIVE,
         releasing: STILL_ACTIVE,
     },

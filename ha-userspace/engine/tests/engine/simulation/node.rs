@@ -232,6 +232,8 @@ impl Node {
                     }
                 }
                 Action::AddAddresses { router } => wishes.push(Wish::AddAddresses { router }),
+                // Silent behind the fence until owned, so nothing of it is seen on the segment.
+                Action::PrepareAddresses { .. } => {}
                 Action::RemoveAddresses { router } => self.port(router).addressed = false,
                 Action::Announce { router } => self.announcements.push((now, router)),
                 Action::Record(transition) => self.transitions.push(transition),

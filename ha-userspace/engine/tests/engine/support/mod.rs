@@ -202,6 +202,7 @@ fn name(action: &Action) -> String {
         Action::StopAdverts { .. } => "stop".into(),
         Action::SendAdvert { priority, .. } => format!("send {priority}"),
         Action::AddAddresses { .. } => "add".into(),
+        Action::PrepareAddresses { .. } => "prepare".into(),
         Action::RemoveAddresses { .. } => "remove".into(),
         Action::Announce { .. } => "announce".into(),
         Action::Record(transition) => format!("record {:?}", transition.cause),
