@@ -106,6 +106,9 @@ pub struct PolicyWrite {
     pub preempt: bool,
     /// Form of our adverts, where there is a choice.
     pub checksum: ChecksumForm,
+    /// No peer has shown its form yet, or one spoke both: adverts go out in the other form too, now and then, or a peer that reads only
+    /// that one would neither yield nor speak up.
+    pub form_unknown: bool,
 }
 
 /// What the engine wants done, in this order.

@@ -50,6 +50,10 @@ pub struct AdvertFrames {
     pub normal: Vec<Outbound>,
     /// Releasing.
     pub priority_zero: Vec<Outbound>,
+    /// The other checksum form, sent before each `other_form_every`th scheduled advert; empty if there is no need.
+    pub other_form: Vec<Outbound>,
+    /// At least 1 where `other_form` is not empty.
+    pub other_form_every: u32,
 }
 
 impl AdvertFrames {
@@ -74,7 +78,18 @@ impl AdvertFrames {
             };
             unicast_peers.iter().map(routed).collect()
         };
-        Ok(Self { normal: set(priority)?, priority_zero: set(0)? })
+        Ok(Self { normal: set(priority)?, priority_zero: set(0)?, ..Self::default() })
+    }
+
+    /// Adds the adverts of `other`, built in the other checksum form: releases in both, the rest now and then.
+    pub fn with_other_form(mut self, mut other: Self, every: u32) -> Self {
+        other.priority_zero.append(&mut self.priority_zero);
+        Self {
+            normal: self.normal,
+            priority_zero: other.priority_zero,
+            other_form: other.normal,
+            other_form_every: every.max(1),
+        }
     }
 }
 
@@ -83,6 +98,8 @@ impl AdvertFrames {
 pub enum AdvertKind {
     Normal,
     PriorityZero,
+    /// The other checksum form.
+    OtherForm,
 }
 
 #[derive(Debug)]
@@ -207,6 +224,10 @@ impl Drop for AdvertSender {
 struct Router {
     normal: Arc<[Outbound]>,
     priority_zero: Arc<[Outbound]>,
+    other_form: Arc<[Outbound]>,
+    other_form_every: u32,
+    /// Scheduled adverts since the start.
+    scheduled: u32,
     statistics: Arc<AdvertStatistics>,
 }
 
@@ -273,8 +294,15 @@ impl AdvertThread {
         match command {
             Command::Configure { router, frames, statistics } => {
                 let normal = frames.normal.into();
-                let priority_zero = frames.priority_zero.into();
-                self.routers.insert(router, Router { normal, priority_zero, statistics });
+                let known = Router {
+                    normal,
+                    priority_zero: frames.priority_zero.into(),
+                    other_form: frames.other_form.into(),
+                    other_form_every: frames.other_form_every.max(1),
+                    scheduled: 0,
+                    statistics,
+                };
+                self.routers.insert(router, known);
             }
             Command::Start { router, interval } => self.schedule.start(clock::now(), router, interval),
             Command::Stop { router } => {
@@ -303,6 +331,7 @@ impl AdvertThread {
         let (frames, kind) = match kind {
             AdvertKind::Normal => (&router.normal, FrameKind::Advert),
             AdvertKind::PriorityZero => (&router.priority_zero, FrameKind::PriorityZero),
+            AdvertKind::OtherForm => (&router.other_form, FrameKind::Advert),
         };
         let statistics = Arc::clone(&router.statistics);
         self.pending.push(Pending { frames: Arc::clone(frames), kind, statistics });
@@ -313,8 +342,14 @@ impl AdvertThread {
         let mut due = std::mem::take(&mut self.due);
         self.schedule.take_due(now, &mut due);
         for Due { router, at } in due.drain(..) {
-            if let Some(known) = self.routers.get(&router) {
+            if let Some(known) = self.routers.get_mut(&router) {
                 known.statistics.late_by(now.since(at));
+                let turn = known.scheduled.is_multiple_of(known.other_form_every);
+                known.scheduled = known.scheduled.wrapping_add(1);
+                // First, so that the form we prefer is the one last heard.
+                if turn {
+                    self.enqueue(router, AdvertKind::OtherForm);
+                }
             }
             self.enqueue(router, AdvertKind::Normal);
         }

@@ -69,7 +69,8 @@ impl Controller {
             router.generation = router.generation.wrapping_add(1);
         }
         router.standing = policy;
-        if (before.priority, before.checksum) != (policy.priority, policy.checksum) {
+        let said = |policy: &PolicyWrite| (policy.priority, policy.checksum, policy.form_unknown);
+        if said(&before) != said(&policy) {
             refresh_frames(router, &mut self.adverts, &mut self.datapath.maps)?;
         }
         self.datapath.maps.write_policy(

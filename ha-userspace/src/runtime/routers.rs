@@ -31,6 +31,7 @@ pub(super) struct Router {
     pub(super) xdp_mode: Option<XdpAttachMode>,
 }
 
+const NANOS_PER_SECOND: u128 = 1_000_000_000;
 /// Shortest Ethernet frame, without its check sequence (IEEE 802.3).
 const SHORTEST_FRAME: usize = 60;
 
@@ -41,6 +42,7 @@ pub(super) const INITIAL_STANDING: PolicyWrite = PolicyWrite {
     priority: 0,
     preempt: false,
     checksum: ChecksumForm::Rfc9568,
+    form_unknown: false,
 };
 
 impl Router {
@@ -84,13 +86,31 @@ impl Router {
     /// Its adverts, ready to send; `None` while it has no source address.
     pub(super) fn advert_frames(&self) -> Option<Result<AdvertFrames, FrameError>> {
         let content = self.content()?;
-        Some(AdvertFrames::build(
-            &content,
-            self.advert_priority(),
-            self.ifindex,
-            self.source_mac(),
-            &self.config.unicast_peers,
-        ))
+        let build = |content: &AdvertContent| {
+            let peers = &self.config.unicast_peers;
+            AdvertFrames::build(content, self.advert_priority(), self.ifindex, self.source_mac(), peers)
+        };
+        if !self.standing.form_unknown {
+            return Some(build(&content));
+        }
+        let other = AdvertContent {
+            checksum: match content.checksum {
+                ChecksumForm::Rfc9568 => ChecksumForm::Rfc5798,
+                ChecksumForm::Rfc5798 => ChecksumForm::Rfc9568,
+            },
+            ..content.clone()
+        };
+        Some(
+            build(&content)
+                .and_then(|frames| Ok(frames.with_other_form(build(&other)?, self.other_form_every()))),
+        )
+    }
+
+    /// Adverts in the other form: every third, since a peer that hears them then stays a Backup, and not more than one
+    /// a second.
+    fn other_form_every(&self) -> u32 {
+        let interval = self.config.advertisement_interval.as_nanos().max(1);
+        u32::try_from(NANOS_PER_SECOND.div_ceil(interval)).unwrap_or(u32::MAX).max(3)
     }
 
     /// The frame XDP answers losing adverts with. Unicast routers and VRRPv2 (V-058) have none.

@@ -95,13 +95,15 @@ fn auto_follows_keepalived_with_v3_checksum_as_v2() {
     bench.settles_on(bench.our_mac());
 }
 
-/// As an Active that has heard nobody we speak RFC 9568. A Backup that cannot read that rises once, and by that
-/// teaches us its form: the contest ends with our next advert.
+/// As an Active that has heard nobody we prefer RFC 9568 and speak the other form now and then. A Backup that cannot
+/// read the first may rise once, and by that teaches us its form: the contest ends with our next advert.
 #[test]
 fn auto_changes_its_form_for_a_backup_that_cannot_read_it() {
     let bench = Bench::build(KEEPALIVED);
     let ours = bench.start_ours_active(&OurSpec::new(HIGH));
-    assert_eq!(bench.our_advert(Moment::default()).checksum, Rfc9568);
+    let spoken = |form| bench.adverts.all().iter().filter(|advert| advert.checksum == form).count();
+    eventually_true("mostly our form", SOON, || spoken(Rfc9568) > 4 * spoken(Rfc5798)).unwrap();
+    assert!(spoken(Rfc5798) > 0);
     let peer = bench.start_peer(&PeerSpec::new(&KEEPALIVED, LOW));
     let theirs = bench.peer_advert(Moment::default());
     let (own, within) = (bench.our_address(), 2 * KEEPALIVED.interval);
@@ -117,6 +119,31 @@ fn auto_changes_its_form_for_a_backup_that_cannot_read_it() {
     bench.peer_has_yielded_since(&changed);
     assert_form(&ours, Rfc5798);
     assert_eq!(ours.status().unwrap().number(ROUTER, "transitions"), 1);
+}
+
+/// Both became Active out of each other's hearing. keepalived discards the form that we prefer and, hearing only that,
+/// would never speak again; the other form, sent now and then, ends the contest whoever is to win.
+#[test]
+fn auto_ends_a_contest_with_keepalived_after_a_partition() {
+    for (our_priority, their_priority) in [(HIGH, LOW), (LOW, HIGH)] {
+        let bench = Bench::build(KEEPALIVED);
+        let port = bench.segment.port("peer");
+        bench.segment.fabric.silence(&port).unwrap();
+        let ours = bench.start_ours_active(&OurSpec::new(our_priority));
+        let peer = bench.start_peer(&PeerSpec::new(&KEEPALIVED, their_priority));
+        eventually_true("the peer is Active too", SOON, || peer.is_active()).unwrap();
+        bench.segment.fabric.restore(&port).unwrap();
+        if our_priority > their_priority {
+            eventually_true("the peer yields", SOON, || peer.is_backup()).unwrap();
+            bench.settles_on(bench.our_mac());
+            assert_eq!(ours.status().unwrap().number(ROUTER, "transitions"), 1);
+        } else {
+            ours.wait_state(ROUTER, "backup", SOON).unwrap();
+            bench.settles_on(bench.peer_mac());
+            assert!(peer.is_active());
+        }
+        assert_eq!(ours.status().unwrap().router(ROUTER)["checksum_heard"], "rfc5798");
+    }
 }
 
 /// With its form configured, keepalived as Backup follows from our first advert and never speaks.

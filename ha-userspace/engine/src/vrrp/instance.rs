@@ -8,7 +8,7 @@ use super::election;
 use super::notices::NoticeLimiter;
 use super::timers;
 use crate::action::{Action, PolicyWrite, Role, Transition};
-use crate::config::{ChecksumPolicy, RouterConfig, Version};
+use crate::config::{ChecksumPolicy, Family, RouterConfig, Version};
 use crate::engine::Outbox;
 use crate::input::{Advert, ChecksumForm};
 use crate::time::{Duration, Instant};
@@ -56,6 +56,10 @@ pub(crate) struct Hearing {
     pub(crate) owner: Option<Sender>,
     /// Form of the last advert that has a choice of forms.
     pub(crate) form: Option<ChecksumForm>,
+    /// Who sent that advert.
+    pub(crate) form_source: Option<IpAddr>,
+    /// That sender spoke the other form just before: it looks for ours, and may read only one of them.
+    pub(crate) both_forms: bool,
 }
 
 /// One virtual router.
@@ -139,6 +143,21 @@ impl Router {
         }
     }
 
+    /// Decision D1: the form last heard counts.
+    fn learn_form(&mut self, advert: &Advert) {
+        let Some(form) = advert.checksum else { return };
+        let again = self.hearing.form_source == Some(advert.source);
+        self.hearing.both_forms = again && self.hearing.form.is_some_and(|last| last != form);
+        self.hearing.form = Some(form);
+        self.hearing.form_source = Some(advert.source);
+    }
+
+    fn looks_for_form(&self) -> bool {
+        let choice = self.config.version == Version::V3 && self.config.family == Family::Ipv4;
+        let unsure = self.hearing.form.is_none() || self.hearing.both_forms;
+        choice && self.config.checksum == ChecksumPolicy::Auto && unsure
+    }
+
     fn policy(&self) -> PolicyWrite {
         let epoch = match &self.state {
             State::Active(active) => active.epoch,
@@ -150,6 +169,7 @@ impl Router {
             priority: self.effective_priority(),
             preempt: self.preempts(),
             checksum: self.checksum_sent(),
+            form_unknown: self.looks_for_form(),
         }
     }
 
@@ -177,7 +197,7 @@ impl Router {
         }
         let advert = Advert { at: advert.at.min(now), ..*advert };
         if advert.checksum.is_some() {
-            self.hearing.form = advert.checksum;
+            self.learn_form(&advert);
         }
         self.remark(now, &advert, out);
         let consequence = match self.state {

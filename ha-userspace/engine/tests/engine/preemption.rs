@@ -2,7 +2,8 @@
 
 use crate::support::*;
 use holdfast_engine::{
-    Advert, Cause, ChecksumForm, ChecksumPolicy, Duration, EngineConfig, Input, Role, RouterConfig,
+    Advert, Cause, ChecksumForm, ChecksumPolicy, Duration, EngineConfig, Family, Input, Role, RouterConfig,
+    Version,
 };
 
 const DELAY: Duration = Duration::from_secs(20);
@@ -110,19 +111,31 @@ fn a_reload_starts_and_ends_the_delay() {
 fn v037_auto_sends_the_form_last_heard_and_rfc9568_until_then() {
     let form = |bench: &mut Bench, form| {
         let heard = bench.hear(Advert { checksum: Some(form), ..advert(peer(), 200) });
-        policies(&heard).iter().map(|policy| policy.checksum).collect::<Vec<_>>()
+        policies(&heard).iter().map(|policy| (policy.checksum, policy.form_unknown)).collect::<Vec<_>>()
     };
     let mut bench = Bench::started(config(100));
     assert_eq!(bench.view().checksum_sent, ChecksumForm::Rfc9568);
+    assert_eq!(form(&mut bench, ChecksumForm::Rfc9568), [(ChecksumForm::Rfc9568, false)]);
     assert_eq!(form(&mut bench, ChecksumForm::Rfc9568), []);
-    assert_eq!(form(&mut bench, ChecksumForm::Rfc5798), [ChecksumForm::Rfc5798]);
-    assert_eq!(form(&mut bench, ChecksumForm::Rfc5798), []);
+    // A sender of both forms looks for ours: the last one counts, and the other goes out now and then.
+    assert_eq!(form(&mut bench, ChecksumForm::Rfc5798), [(ChecksumForm::Rfc5798, true)]);
+    assert_eq!(form(&mut bench, ChecksumForm::Rfc5798), [(ChecksumForm::Rfc5798, false)]);
     assert_eq!(bench.view().checksum_heard, Some(ChecksumForm::Rfc5798));
     // It stays with the router as Active, and a rival's form is taken up there too.
     let promoted = bench.run_to_deadline();
     assert_eq!(policies(&promoted)[0].checksum, ChecksumForm::Rfc5798);
     let rival = bench.hear(Advert { checksum: Some(ChecksumForm::Rfc9568), ..advert(peer(), 50) });
     assert_eq!(policies(&rival)[0].checksum, ChecksumForm::Rfc9568);
+}
+
+#[test]
+fn v037_until_a_form_is_heard_an_active_under_auto_speaks_both_and_other_routers_never_do() {
+    let unknown = |config: RouterConfig| policies(&Bench::started(config).run_to_deadline())[0].form_unknown;
+    assert!(unknown(config(100)));
+    assert!(!unknown(RouterConfig { checksum: ChecksumPolicy::Rfc9568, ..config(100) }));
+    assert!(!unknown(RouterConfig { checksum: ChecksumPolicy::Rfc5798, ..config(100) }));
+    assert!(!unknown(RouterConfig { family: Family::Ipv6, ..config(100) }));
+    assert!(!unknown(RouterConfig { version: Version::V2, ..config(100) }));
 }
 
 #[test]
