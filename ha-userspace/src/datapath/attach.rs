@@ -1,11 +1,9 @@
 //! Loading the object and attaching it, one instance of both programs per monitored interface.
 
 use super::bpffs::PinDirectory;
-use super::{DatapathError, MapSet, RingReader, occupant};
+use super::{DatapathError, MapSet, RingReader, clsact, occupant};
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
-use aya::programs::tc::{
-    SchedClassifierLinkId, TcAttachOptions, TcError, qdisc_add_clsact, qdisc_detach_program,
-};
+use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya::sys::SyscallError;
 use aya::util::KernelVersion;
@@ -90,14 +88,12 @@ impl Datapath {
             Some(spare) if spare.slot == slot => spare.programs,
             _ => load_object(&self.pins.maps(), slot)?,
         };
-        attach_egress(&mut programs, &self.pins, name, ifindex)?;
-        let mode = match attach_ingress(&mut programs, &self.pins, name, ifindex) {
-            Ok(mode) => mode,
-            Err(error) => {
-                unpin(&self.pins.egress_link(ifindex));
-                return Err(error);
-            }
-        };
+        // Ingress first: its hook has room for one, so from here on the interface is ours alone among daemons.
+        let mode = attach_ingress(&mut programs, &self.pins, name, ifindex)?;
+        if let Err(error) = attach_egress(&mut programs, &self.pins, name, ifindex) {
+            unpin(&self.pins.ingress_link(ifindex));
+            return Err(error);
+        }
         self.links.push(MonitoredLink { slot, name: name.into(), ifindex, mode, _programs: programs });
         Ok(&self.links[self.links.len() - 1])
     }
@@ -122,30 +118,30 @@ impl Datapath {
 
     /// Detaches from an interface, or forgets one that is gone.
     pub fn forget(&mut self, ifindex: u32) {
+        // A clsact filter goes with its program, and only while the ingress pin stands could others find it.
+        self.links.retain(|link| link.ifindex != ifindex);
         unpin(&self.pins.ingress_link(ifindex));
         unpin(&self.pins.egress_link(ifindex));
-        self.links.retain(|link| link.ifindex != ifindex);
     }
 
     /// Detaches everything and removes every pin. Addresses must be gone by now.
     pub fn unload(self) -> Result<(), DatapathError> {
         let Self { pins, maps, links, spare } = self;
+        drop((links, spare));
         pins.clear()?;
-        drop((links, spare, maps));
+        drop(maps);
         pins.remove()
     }
 
-    /// Kernels before 6.6 keep egress filters of a dead process, which no pin holds: removes them by name.
-    pub fn detach_left_filters() {
-        if KernelVersion::current().is_ok_and(|kernel| kernel >= TCX_KERNEL) {
-            return;
+    /// Detaches what a dead daemon left and removes its pins. Returns how many pins there were.
+    pub fn clear_left(pins: &PinDirectory) -> Result<usize, DatapathError> {
+        if !has_tcx() {
+            // No pin holds these, and the ingress pins tell where they are.
+            for ifindex in pins.pinned_interfaces()? {
+                clsact::detach(ifindex);
+            }
         }
-        let Ok(interfaces) = nix::net::if_::if_nameindex() else { return };
-        for interface in &interfaces {
-            let name = interface.name().to_string_lossy();
-            // Not there is the usual answer.
-            let _ = qdisc_detach_program(&name, TcAttachType::Egress, names::PROGRAM_EGRESS);
-        }
+        pins.clear()
     }
 
     /// Name and kernel id of the entry program, for status.
@@ -158,6 +154,10 @@ impl Datapath {
             .find(|slot| self.links.iter().all(|link| link.slot != *slot))
             .ok_or(DatapathError::TooMany { what: "monitored interfaces", limit: MAX_LINKS })
     }
+}
+
+fn has_tcx() -> bool {
+    KernelVersion::current().is_ok_and(|kernel| kernel >= TCX_KERNEL)
 }
 
 fn refuse_older(found: KernelVersion) -> Result<(), DatapathError> {
@@ -227,26 +227,18 @@ fn attach_egress(
 ) -> Result<(), DatapathError> {
     let refused = |reason: String| DatapathError::AttachEgress { interface: name.into(), reason };
     let program = egress(ebpf)?;
-    if KernelVersion::current().is_ok_and(|kernel| kernel >= TCX_KERNEL) {
-        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-        let id = program
-            .attach_with_options(name, TcAttachType::Egress, order)
-            .map_err(|error| refused(error.to_string()))?;
-        let link = program.take_link(id).map_err(program_error)?;
-        let link =
-            <&FdLink>::try_from(&link).map(|_| ()).map_err(link_error).and_then(|()| into_fd_link(link))?;
-        return pin_link(link, pins.egress_link(ifindex));
+    if !has_tcx() {
+        clsact::detach(ifindex);
+        return clsact::attach(program, name).map_err(refused);
     }
-    attach_clsact(program, name).map(|_| ()).map_err(refused)
-}
-
-/// Kernels before 6.6: a filter on a clsact qdisc, which stays when the process dies and is fenced by the lease.
-fn attach_clsact(program: &mut SchedClassifier, name: &str) -> Result<SchedClassifierLinkId, String> {
-    match qdisc_add_clsact(name) {
-        Ok(()) | Err(TcError::AlreadyAttached) => {}
-        Err(error) => return Err(format!("adding the clsact qdisc: {error}")),
-    }
-    program.attach(name, TcAttachType::Egress).map_err(|error| error.to_string())
+    let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+    let id = program
+        .attach_with_options(name, TcAttachType::Egress, order)
+        .map_err(|error| refused(error.to_string()))?;
+    let link = program.take_link(id).map_err(program_error)?;
+    let link =
+        <&FdLink>::try_from(&link).map(|_| ()).map_err(link_error).and_then(|()| into_fd_link(link))?;
+    pin_link(link, pins.egress_link(ifindex))
 }
 
 fn into_fd_link(link: aya::programs::tc::SchedClassifierLink) -> Result<FdLink, DatapathError> {
@@ -307,7 +299,7 @@ fn link_error(error: LinkError) -> DatapathError {
     DatapathError::Load(chain(&error))
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

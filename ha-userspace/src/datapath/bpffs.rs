@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 
 /// Where the kernel's convention puts the BPF filesystem.
 const BPF_MOUNT_POINT: &str = "/sys/fs/bpf";
+const LINKS: &str = "links";
+const MAPS: &str = "maps";
+const INGRESS_PREFIX: &str = "xdp-";
 
 /// A locked pin directory.
 #[derive(Debug)]
@@ -43,11 +46,21 @@ impl PinDirectory {
     }
 
     pub fn ingress_link(&self, ifindex: u32) -> PathBuf {
-        self.links().join(format!("xdp-{ifindex}"))
+        self.links().join(format!("{INGRESS_PREFIX}{ifindex}"))
     }
 
     pub fn egress_link(&self, ifindex: u32) -> PathBuf {
         self.links().join(format!("egress-{ifindex}"))
+    }
+
+    /// Indexes of the interfaces that have an ingress pin, in every layout.
+    pub fn pinned_interfaces(&self) -> Result<Vec<u32>, DatapathError> {
+        let mut interfaces = Vec::new();
+        for layout in entries(&self.root)?.into_iter().filter(|entry| is_layout(entry)) {
+            let pins = entries(&layout.join(LINKS))?;
+            interfaces.extend(pins.iter().filter_map(|pin| ingress_interface(pin)));
+        }
+        Ok(interfaces)
     }
 
     /// Removes every pin of every layout: links first, so that no program runs on with its maps unpinned. Removing
@@ -55,7 +68,7 @@ impl PinDirectory {
     pub fn clear(&self) -> Result<usize, DatapathError> {
         let mut removed = 0;
         for layout in entries(&self.root)?.into_iter().filter(|entry| is_layout(entry)) {
-            for part in ["links", "maps"] {
+            for part in [LINKS, MAPS] {
                 removed += clear_directory(&layout.join(part))?;
             }
             fs::remove_dir(&layout).map_err(|source| pin_error("removing", &layout, source))?;
@@ -78,11 +91,11 @@ impl PinDirectory {
 
     /// Where the maps are pinned.
     pub fn maps(&self) -> PathBuf {
-        self.layout().join("maps")
+        self.layout().join(MAPS)
     }
 
     fn links(&self) -> PathBuf {
-        self.layout().join("links")
+        self.layout().join(LINKS)
     }
 }
 
@@ -90,6 +103,11 @@ impl PinDirectory {
 fn is_layout(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.strip_prefix('v').is_some_and(|number| number.parse::<u16>().is_ok())
+}
+
+/// The interface that an ingress pin belongs to.
+fn ingress_interface(pin: &Path) -> Option<u32> {
+    pin.file_name()?.to_str()?.strip_prefix(INGRESS_PREFIX)?.parse().ok()
 }
 
 fn clear_directory(directory: &Path) -> Result<usize, DatapathError> {
@@ -160,7 +178,7 @@ fn pin_error(call: &'static str, path: &Path, source: io::Error) -> DatapathErro
 
 #[cfg(test)]
 mod tests {
-    use super::is_layout;
+    use super::{ingress_interface, is_layout};
     use std::path::Path;
 
     #[test]
@@ -169,6 +187,14 @@ mod tests {
             [("v1", true), ("v65535", true), ("v", false), ("vpn", false), ("links", false), ("1", false)]
         {
             assert_eq!(is_layout(&Path::new("/sys/fs/bpf/holdfast").join(name)), ours, "{name}");
+        }
+    }
+
+    #[test]
+    fn ingress_pins_name_their_interface() {
+        let links = Path::new("/sys/fs/bpf/holdfast/v1/links");
+        for (name, interface) in [("xdp-7", Some(7)), ("egress-7", None), ("xdp-", None), ("xdp-lan", None)] {
+            assert_eq!(ingress_interface(&links.join(name)), interface, "{name}");
         }
     }
 }

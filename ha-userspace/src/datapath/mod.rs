@@ -6,6 +6,7 @@
 
 pub mod attach;
 pub mod bpffs;
+mod clsact;
 pub mod error;
 pub mod maps;
 pub mod occupant;

@@ -51,8 +51,7 @@ pub fn run(loaded: Loaded, config_path: &Path) -> Result<()> {
 pub fn unload(node: &Node) -> Result<Vec<String>> {
     let instance = Instance::claim(node)?;
     let report = clean_up::clean_up_blocking(&node.state_dir).context("removing left addresses")?;
-    let pins = instance.pins.clear().context("removing pinned programs and maps")?;
-    Datapath::detach_left_filters();
+    let pins = Datapath::clear_left(&instance.pins).context("removing pinned programs and maps")?;
     instance.pins.remove()?;
     let mut done: Vec<String> = Vec::new();
     done.extend(report.addresses.iter().map(|address| format!("removed the address {address}")));
@@ -84,8 +83,7 @@ fn build_parts(
     })?;
     report_left_behind(effects.left_behind());
     let Instance { run_lock, pins } = instance;
-    let left = pins.clear()?;
-    Datapath::detach_left_filters();
+    let left = Datapath::clear_left(&pins)?;
     if left > 0 {
         tracing::warn!("removed {left} pins that an earlier daemon left");
     }
