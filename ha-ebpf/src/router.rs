@@ -57,4 +57,13 @@ impl Router {
             && now_ns < self.policy.grant_until_ns
             && lease_is_valid(now_ns)
     }
+
+    /// Whether this node may speak and answer for the addresses: it owns the router and has said so. Between the grant
+    /// and the first advert the owner before us still serves, and two answers to one request would be two owners.
+    #[inline(always)]
+    pub fn serves(&self, now_ns: u64) -> bool {
+        // SAFETY: `state` is a valid map value.
+        let last_sent_ns = unsafe { (*self.state).last_sent_ns };
+        self.is_owned(now_ns) && last_sent_ns >= self.policy.granted_at_ns
+    }
 }

@@ -51,6 +51,12 @@ fn forwarding_elsewhere(plane: &mut Plane) {
     plane.link(0, 0);
 }
 
+/// Ours, but no advert has left yet: whoever owned it before still serves.
+fn as_granted(plane: &mut Plane) {
+    as_backup(plane);
+    plane.grant(V4);
+}
+
 fn to_virtual_mac(frame: Vec<u8>, mac: [u8; 6]) -> Vec<u8> {
     with_macs(frame, mac, PEER_MAC)
 }
@@ -65,6 +71,13 @@ pub(crate) fn inbound() -> Vec<Fixture> {
     let asked = || arp(1, PEER_ADDRESS, VIP);
     vec![
         stopped("V-127 ARP", asked(), V4, FenceArpIn),
+        received(
+            "V-137 ARP after the grant and before the first advert",
+            as_granted,
+            asked(),
+            V4,
+            FenceArpIn,
+        ),
         stopped("V-127 ARP under a tag", tagged(asked(), &[9]), V4, FenceArpIn),
         received("revoked: ARP", as_revoked_owner, asked(), V4, FenceArpIn),
         received("lapsed: ARP", as_lapsed_owner, asked(), V4, FenceArpIn),

@@ -159,8 +159,14 @@ impl Plane {
         map.set(slot, policy, 0).expect("policy");
     }
 
-    /// Makes the router ours, granted just now.
+    /// Makes the router ours, granted and advertised just now.
     pub(crate) fn own(&mut self, slot: u32) {
+        self.grant(slot);
+        self.set_state(slot, |state| state.last_sent_ns = now_ns());
+    }
+
+    /// Makes the router ours; nobody has been told yet.
+    pub(crate) fn grant(&mut self, slot: u32) {
         self.policy(slot, |policy| {
             policy.role = role::ACTIVE;
             policy.epoch = EPOCH;
