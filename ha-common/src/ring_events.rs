@@ -19,6 +19,7 @@ pub mod event_flag {
 /// A valid advert that changed something.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct AdvertEvent {
     /// Boot clock, nanoseconds, read in XDP.
     pub at_ns: u64,

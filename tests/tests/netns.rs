@@ -19,6 +19,8 @@ mod environment;
 mod failover;
 #[path = "../netns/fence.rs"]
 mod fence;
+#[path = "../netns/generic_mode.rs"]
+mod generic_mode;
 #[path = "../netns/groups.rs"]
 mod groups;
 #[path = "../netns/leaks.rs"]

@@ -17,6 +17,7 @@ pub struct RouterKey {
 /// A virtual address. IPv4 is written as `::ffff:a.b.c.d`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct VipKey {
     /// Attach interface for link-local addresses, 0 for all others.
     pub ifindex: u32,

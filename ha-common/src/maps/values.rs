@@ -18,6 +18,7 @@ pub const MAX_ADVERT_FRAME: usize = 1514;
 /// First word of a versioned map value.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct Head {
     pub version: u16,
     pub size: u16,

@@ -255,16 +255,11 @@ impl MapSet {
 }
 
 fn vip_order(key: VipKey) -> [u8; 20] {
-    let mut bytes = [0; 20];
-    bytes[..4].copy_from_slice(&key.ifindex.to_ne_bytes());
-    bytes[4..].copy_from_slice(&key.address);
-    bytes
+    bytemuck::cast(key)
 }
 
 fn vip_from_order(bytes: &[u8; 20]) -> VipKey {
-    let mut address = [0; 16];
-    address.copy_from_slice(&bytes[4..]);
-    VipKey { ifindex: u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]), address }
+    bytemuck::pod_read_unaligned(bytes)
 }
 
 fn take(ebpf: &mut aya::Ebpf, name: &'static str) -> Result<Map, DatapathError> {

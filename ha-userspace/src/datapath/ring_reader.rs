@@ -21,13 +21,9 @@ impl RingReader {
     pub fn next_input(&mut self) -> Option<Input> {
         loop {
             let item = self.ring.next()?;
-            if item.len() != size_of::<AdvertEvent>() {
-                continue;
-            }
-            // SAFETY: the length was just checked, `AdvertEvent` is plain integers, and the read is unaligned.
-            let event = unsafe { item.as_ptr().cast::<AdvertEvent>().read_unaligned() };
-            if event.head == Head::of::<AdvertEvent>() {
-                return Some(advert_input(&event));
+            match bytemuck::try_pod_read_unaligned::<AdvertEvent>(&item) {
+                Ok(event) if event.head == Head::of::<AdvertEvent>() => return Some(advert_input(&event)),
+                Ok(_) | Err(_) => {}
             }
         }
     }
