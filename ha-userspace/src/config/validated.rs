@@ -146,6 +146,140 @@ pub struct LinkPair {
     pub outside: String,
 }
 
+/// `[[link]]`: settings of one monitored interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub interface: String,
+    /// Bits per second; in place of `bandwidth.minimum` on this link.
+    pub bandwidth_minimum_bps: Option<u64>,
+}
+
+/// `[bypass]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bypass {
+    pub driver: BypassDriver,
+    pub topology: Topology,
+    /// The XDP wire engages by itself once the controller's lease has ended.
+    pub on_controller_loss: bool,
+    /// `None`: the hardware's watchdog is left alone.
+    pub watchdog: Option<Watchdog>,
+}
+
+/// `bypass.driver` with what it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BypassDriver {
+    None,
+    Xdp,
+    Sysfs(SysfsBypass),
+    Gpio(GpioBypass),
+    Command(CommandBypass),
+}
+
+/// `bypass.topology`: how this node lies in the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Topology {
+    /// All traffic of a pair passes this node's two ports: the wire is the only way on.
+    Inline,
+    /// Both nodes lie beside each other between the same segments; a wire here may close a loop. Acknowledged by
+    /// `bypass.accept_parallel`.
+    Parallel,
+}
+
+/// `bypass.watchdog` and `bypass.pet_interval`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watchdog {
+    /// The hardware goes to bypass after this time without a pet.
+    pub timeout: Duration,
+    /// At most a third of the timeout.
+    pub pet_interval: Duration,
+}
+
+/// Files of a bypass NIC. Paths and values may hold `{inside}`, `{outside}`, `{pair}`, `{device}`, and values
+/// `{timeout_ms}` and `{timeout_s}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SysfsBypass {
+    pub control_path: String,
+    pub engage_value: String,
+    pub release_value: String,
+    pub read_path: String,
+    /// Readings (trimmed) that mean engaged and released; anything else is a fault.
+    pub engaged_readings: Vec<String>,
+    pub released_readings: Vec<String>,
+    pub watchdog: Option<SysfsWatchdog>,
+}
+
+/// The watchdog's files of a bypass NIC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SysfsWatchdog {
+    /// Written once with the timeout to arm it.
+    pub arm_path: String,
+    pub arm_value: String,
+    /// Written on a clean stop.
+    pub disarm_value: String,
+    pub pet_path: String,
+    /// `None`: reading the path pets (Silicom).
+    pub pet_value: Option<String>,
+}
+
+/// Relays behind a GPIO chip; the lines stand in the link pairs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpioBypass {
+    /// Such as `/dev/gpiochip0`.
+    pub chip: PathBuf,
+    /// The relay bridges the ports while its line is low.
+    pub active_low: bool,
+}
+
+/// A program that switches: called with `engage`, `release`, `status`, `arm TIMEOUT_MS`, `pet` or `disarm`, then pair, inside and
+/// outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandBypass {
+    pub argv: Vec<String>,
+    pub timeout: Duration,
+}
+
+/// `[[check]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    pub name: String,
+    pub kind: CheckKind,
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Good results in a row until it counts as passing.
+    pub rise: u32,
+    /// Bad results in a row until it counts as failing.
+    pub fall: u32,
+    /// -253 to 253. Negative: added while it fails. Positive: added while it passes. 0: a failure is a failed requirement.
+    pub weight: i16,
+    pub scope: CheckScope,
+}
+
+/// What a check bears on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckScope {
+    Node,
+    Group(String),
+    VirtualRouter(String),
+}
+
+/// `check.kind` with what it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckKind {
+    /// The interface is up and has carrier.
+    Interface { interface: String },
+    /// Exit status 0. Without a shell unless `shell`; then `argv` is one element for `/bin/sh -c`.
+    Command { argv: Vec<String>, shell: bool, user: String },
+    /// At least `minimum_count` processes run whose `comm` (or, with a slash, whose executable path) is `process`.
+    Process { process: String, minimum_count: u32 },
+    /// The file exists and, where given, its trimmed content equals `content`.
+    File { path: PathBuf, content: Option<String> },
+    /// A connection is accepted.
+    Tcp { address: std::net::SocketAddr },
+    /// A GET is answered with one of `status` (default 200 to 399) and, where given, a body that contains `body`.
+    Http { url: String, status: Vec<u16>, body: Option<String> },
+}
+
 /// `[[virtual_router]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualRouter {
