@@ -14,6 +14,38 @@ pub mod event_flag {
     pub const TRAILING_BYTES: u16 = 1 << 4;
     /// The first IPv6 address is not link-local (V-040).
     pub const FIRST_NOT_LINK_LOCAL: u16 = 1 << 5;
+    /// Nothing authenticated bears the advert out; it changed nothing in the data plane.
+    pub const UNCORROBORATED: u16 = 1 << 6;
+}
+
+/// Values of [`PeerEvent::kind`].
+pub mod peer_event {
+    /// What the peer owns or could own changed, or it was heard again after a silence, or under a new incarnation.
+    pub const REPORT: u32 = 1;
+    /// A message in its name had a wrong MAC; told at most once per check interval.
+    pub const BAD_MAC: u32 = 2;
+    /// It told its link-local address on this path, and it is another than before.
+    pub const LINK_LOCAL: u32 = 3;
+}
+
+/// Something about a peer that the controller should look at now; the facts stand in the peer's and the path's state.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+pub struct PeerEvent {
+    /// Boot clock, nanoseconds, read in XDP.
+    pub at_ns: u64,
+    /// Units owned before and after, where that changed.
+    pub owned_before: u64,
+    pub owned: u64,
+    pub head: crate::maps::values::Head,
+    /// Peer slot.
+    pub peer: u16,
+    /// Path slot.
+    pub path: u16,
+    /// One of [`peer_event`].
+    pub kind: u32,
+    pub reserved: u32,
 }
 
 /// A valid advert that changed something.
@@ -47,3 +79,6 @@ pub struct AdvertEvent {
 #[cfg(feature = "user")]
 // SAFETY: `repr(C)`, integers only, no padding (asserted in `maps::layout`), any bit pattern is valid.
 unsafe impl aya::Pod for AdvertEvent {}
+#[cfg(feature = "user")]
+// SAFETY: as above.
+unsafe impl aya::Pod for PeerEvent {}

@@ -130,6 +130,34 @@ verdict_reasons! {
     FenceMacOut = 40, "fence-mac-out", Drop;
     /// Our own advert, stopped because the router is not owned.
     FenceAdvertOut = 41, "fence-advert-out", Drop;
+    /// An advert in a peer's name that no authenticated message of that peer bears out; it changed nothing.
+    AdvertUncorroborated = 42, "advert-uncorroborated", Drop;
+    /// A peer's probe, answered in the data plane.
+    ProbeAnswered = 43, "probe-answered", Transmit;
+    /// A peer's probe that knew another run of this node; answered with a challenge, nothing learned.
+    ProbeChallenged = 44, "probe-challenged", Transmit;
+    /// A probe that was answered before; answered again, nothing learned.
+    ProbeRepeated = 45, "probe-repeated", Transmit;
+    /// As probe-repeated, beyond the rate of such answers.
+    ProbeRepeatLimited = 46, "probe-repeat-limited", Drop;
+    /// A reply or challenge to a probe of ours; its time was noted.
+    ProbeReplyAbsorbed = 47, "probe-reply-absorbed", Drop;
+    /// A reply or challenge that answers no open probe of ours: too late, repeated, or of another run.
+    ProbeReplyUnmatched = 48, "probe-reply-unmatched", Drop;
+    /// A peer told its link-local address.
+    ProbeAddress = 49, "probe-address", Drop;
+    /// A packet to the HA port between addresses that are no configured path; left to the kernel.
+    ProbePathUnknown = 50, "probe-path-unknown", Pass;
+    /// A probe with the wrong TTL, length, magic, version, cluster or node numbers.
+    ProbeHeaderInvalid = 51, "probe-header-invalid", Drop;
+    /// A probe under a key that is not in use.
+    ProbeKeyUnknown = 52, "probe-key-unknown", Drop;
+    /// A probe whose MAC is wrong.
+    ProbeMacInvalid = 53, "probe-mac-invalid", Drop;
+    /// A probe of an earlier run of its sender.
+    ProbeOldIncarnation = 54, "probe-old-incarnation", Drop;
+    /// A probe that was sent on another path than the one it came in on.
+    ProbePathMismatch = 55, "probe-path-mismatch", Drop;
 }
 
 const _: () = assert!(VerdictReason::ALL.len() <= REASON_SLOTS);

@@ -316,7 +316,8 @@ fn policy(version: u8, family: u8, vlan: u32) -> RouterPolicy {
         priority: 100,
         checksum: checksum_form::ANY,
         address_count: if family == 6 { 2 } else { 1 },
-        reserved: [0; 3],
+        unit: ha_common::maps::peers::NO_UNIT,
+        reserved: [0; 2],
         generation: 0,
     }
 }

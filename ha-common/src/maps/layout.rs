@@ -1,12 +1,12 @@
 //! Layout version of the maps and the compile-time proof that both sides see the same bytes.
 
-use super::{keys, values};
-use crate::ring_events::AdvertEvent;
+use super::{keys, peers, values};
+use crate::ring_events::{AdvertEvent, PeerEvent};
 use core::mem::{align_of, offset_of, size_of};
 
 /// Version of the map layout; part of the pin path (`bpf_dir/v<LAYOUT_VERSION>`). Any change of a key, a value or a
 /// ring record raises it.
-pub const LAYOUT_VERSION: u16 = 1;
+pub const LAYOUT_VERSION: u16 = 2;
 
 macro_rules! assert_layout {
     ($($type:ty: size $size:literal, align $align:literal;)*) => {$(
@@ -24,9 +24,17 @@ assert_layout! {
     values::LinkPolicy: size 24, align 4;
     values::LinkCounters: size 32, align 8;
     values::RouterPolicy: size 88, align 8;
-    values::RouterState: size 120, align 8;
+    values::RouterState: size 136, align 8;
     values::AdvertTemplate: size 1528, align 4;
     AdvertEvent: size 56, align 8;
+    PeerEvent: size 40, align 8;
+    peers::PathKey: size 40, align 4;
+    peers::NodePolicy: size 56, align 8;
+    peers::NodeState: size 24, align 8;
+    peers::PeerPolicy: size 104, align 8;
+    peers::PeerState: size 96, align 8;
+    peers::PathPolicy: size 24, align 8;
+    peers::PathState: size 96, align 8;
 }
 
 /// Sum of the field sizes equals the size: no hidden padding.
@@ -37,6 +45,6 @@ macro_rules! assert_no_padding {
 }
 
 assert_no_padding!(values::RouterPolicy, generation: 4);
-assert_no_padding!(values::RouterState, priority_zero_sent: 8);
+assert_no_padding!(values::RouterState, uncorroborated_told_ns: 8);
 assert_no_padding!(values::AdvertTemplate, reserved: 6);
 assert_no_padding!(AdvertEvent, reserved: 4);

@@ -28,7 +28,8 @@ pub const ROUTER_STATES: &str = "ROUTER_STATES";
 pub const ROUTER_VERDICTS: &str = "ROUTER_VERDICTS";
 /// `Array<AdvertTemplate>`, by router slot, written by the controller.
 pub const ADVERT_TEMPLATES: &str = "ADVERT_TEMPLATES";
-/// `HashMap<SourceKey, u32>`: advert sources a restricted router listens to, written by the controller.
+/// `HashMap<SourceKey, u32>`: advert sources a restricted router listens to, written by the controller. The value is the
+/// slot of the peer that must bear the advert out plus one, or 0 for a sender that is trusted without.
 pub const ADVERT_SOURCES: &str = "ADVERT_SOURCES";
 /// `HashMap<VipKey, u32>`: the slot of the router that a virtual address belongs to, written by the controller.
 pub const VIPS: &str = "VIPS";
@@ -40,6 +41,21 @@ pub const LOCAL_ADDRESSES: &str = "LOCAL_ADDRESSES";
 pub const VERDICTS: &str = "VERDICTS";
 /// `RingBuf` of `AdvertEvent` records, written by the data plane.
 pub const EVENTS: &str = "EVENTS";
+
+/// `Array<NodePolicy>`, one entry, written by the controller.
+pub const NODE: &str = "NODE";
+/// `Array<NodeState>`, one entry, written by the data plane.
+pub const NODE_STATE: &str = "NODE_STATE";
+/// `Array<PeerPolicy>`, by peer slot, written by the controller.
+pub const PEERS: &str = "PEERS";
+/// `Array<PeerState>`, by peer slot, written by the data plane.
+pub const PEER_STATES: &str = "PEER_STATES";
+/// `HashMap<PathKey, u32>`: the slot of a path, written by the controller.
+pub const PATH_SLOTS: &str = "PATH_SLOTS";
+/// `Array<PathPolicy>`, by path slot, written by the controller.
+pub const PATHS: &str = "PATHS";
+/// `Array<PathState>`, by path slot, written by the data plane.
+pub const PATH_STATES: &str = "PATH_STATES";
 
 /// Every map, in the order of this file: all are pinned and shared by the program instances.
 pub const ALL_MAPS: &[&str] = &[
@@ -58,4 +74,11 @@ pub const ALL_MAPS: &[&str] = &[
     LOCAL_ADDRESSES,
     VERDICTS,
     EVENTS,
+    NODE,
+    NODE_STATE,
+    PEERS,
+    PEER_STATES,
+    PATH_SLOTS,
+    PATHS,
+    PATH_STATES,
 ];

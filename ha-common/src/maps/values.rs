@@ -104,6 +104,8 @@ pub mod flag {
     pub const RESTRICTED_SOURCES: u16 = 1 << 4;
     /// Discard IPv6 adverts whose first address is not link-local (EID 8300).
     pub const STRICT: u16 = 1 << 5;
+    /// Adverts of a peer count only if an authenticated message of that peer bears them out.
+    pub const CORROBORATE: u16 = 1 << 6;
 }
 
 /// Values of [`RouterPolicy::checksum`], [`RouterState::heard_checksum`] and of `AdvertEvent::checksum`.
@@ -153,7 +155,9 @@ pub struct RouterPolicy {
     /// One of [`checksum_form`]: the form adverts must have.
     pub checksum: u8,
     pub address_count: u8,
-    pub reserved: [u8; 3],
+    /// Bit of this router's sync unit in probes, or `peers::NO_UNIT`.
+    pub unit: u8,
+    pub reserved: [u8; 2],
     /// Changes with every change of role or preemption: the first advert judged under a new one is reported even if
     /// nothing else about it changed, so that the election learns the owner and its interval.
     pub generation: u32,
@@ -194,6 +198,10 @@ pub struct RouterState {
     pub adverts_answered: u64,
     pub priority_zero_received: u64,
     pub priority_zero_sent: u64,
+    /// Adverts in a peer's name that nothing authenticated bore out.
+    pub uncorroborated: u64,
+    /// When the controller was last told of one.
+    pub uncorroborated_told_ns: u64,
 }
 
 /// Per-router verdict counters, indexed by `VerdictReason`.

@@ -11,6 +11,8 @@ pub mod ethernet;
 pub mod ipv4;
 pub mod ipv6;
 pub mod ndisc;
+pub mod probe;
+pub mod siphash;
 pub mod vlan;
 pub mod vrrp;
 pub mod vrrp_encode;

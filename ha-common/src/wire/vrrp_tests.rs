@@ -101,7 +101,8 @@ fn policy(version: u8, family: u8) -> RouterPolicy {
         priority: 100,
         checksum: checksum_form::ANY,
         address_count: if family == 4 { 1 } else { 2 },
-        reserved: [0; 3],
+        unit: crate::maps::peers::NO_UNIT,
+        reserved: [0; 2],
         generation: 0,
     }
 }

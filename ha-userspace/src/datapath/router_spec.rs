@@ -91,7 +91,8 @@ impl RouterSpec {
                 ChecksumPolicy::Rfc5798 => checksum_form::RFC5798,
             },
             address_count: u8::try_from(self.addresses.len()).unwrap_or(u8::MAX),
-            reserved: [0; 3],
+            unit: ha_common::maps::peers::NO_UNIT,
+            reserved: [0; 2],
             generation,
         }
     }
