@@ -10,6 +10,8 @@ pub mod action;
 pub mod config;
 mod engine;
 mod groups;
+mod peer_inputs;
+pub mod peers;
 pub mod input;
 mod reload;
 pub mod time;
@@ -18,9 +20,11 @@ mod vrrp;
 
 pub use action::{Action, Cause, Notice, PolicyWrite, Role, Transition};
 pub use config::{
-    ChecksumPolicy, EngineConfig, Family, GroupId, InterfaceId, RouterConfig, RouterId, Version,
+    ChecksumPolicy, EngineConfig, Family, GroupId, InterfaceId, PeerCheck, PeerId, RouterConfig, RouterId, Takeover,
+    UnitId, Version,
 };
 pub use engine::Engine;
-pub use input::{Advert, ChecksumForm, Input};
+pub use input::{Advert, ChecksumForm, Input, Standing};
+pub use peers::{PathReport, PeerHealth, PeerReport, Units};
 pub use time::{Duration, Instant};
 pub use view::RouterView;

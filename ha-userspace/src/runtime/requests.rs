@@ -177,7 +177,7 @@ impl Controller {
                 reply.send(Response::refused("this node is not Active for any of it: nothing to release"));
             return;
         }
-        self.engine.handle_input(now, Input::Failover { group: number });
+        self.engine.handle_input(now, Input::Failover { group: number, cause: holdfast_engine::Cause::FailoverCommand });
         self.failovers.push(PendingFailover { routers, reply });
     }
 
