@@ -16,6 +16,7 @@ mod routers;
 mod server;
 mod stall;
 mod startup;
+mod units;
 mod wiring;
 
 pub use startup::{run, unload};

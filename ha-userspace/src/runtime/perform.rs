@@ -138,6 +138,7 @@ impl Controller {
         Names {
             routers: self.routers.iter().map(|router| (router.id(), router.config.name.clone())).collect(),
             groups: self.numbers.group_names(),
+            peers: self.peer_names(),
         }
     }
 }
