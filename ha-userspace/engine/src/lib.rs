@@ -11,6 +11,8 @@ pub mod config;
 mod engine;
 mod groups;
 pub mod input;
+pub mod path_health;
+pub mod peer_health;
 mod reload;
 pub mod time;
 mod view;
@@ -22,5 +24,9 @@ pub use config::{
 };
 pub use engine::Engine;
 pub use input::{Advert, ChecksumForm, Input};
+pub use path_health::{
+    Check, CheckCounts, CheckSettings, Health, HealthChange, PathIndex, PathMonitor, PathView, RoundTrips,
+};
+pub use peer_health::{CheckOutcome, PeerId, PeerMonitor, PeerMonitors, PeerView};
 pub use time::{Duration, Instant};
 pub use view::RouterView;

@@ -4,6 +4,7 @@
 mod election;
 mod giving_up;
 mod groups;
+mod path_health;
 mod preemption;
 mod properties;
 mod simulation;
