@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod bandwidth;
 pub mod config;
 mod engine;
 mod flap_record;
@@ -15,12 +16,14 @@ mod groups;
 pub mod input;
 pub mod path_health;
 pub mod peer_health;
+pub mod rate;
 mod reload;
 pub mod time;
 mod view;
 mod vrrp;
 
 pub use action::{Action, Cause, Notice, PolicyWrite, Role, Transition};
+pub use bandwidth::{BandwidthEvent, BandwidthGuard, BandwidthSettings, BandwidthView};
 pub use config::{
     ChecksumPolicy, EngineConfig, Family, GroupId, InterfaceId, RouterConfig, RouterId, Version,
 };
@@ -32,5 +35,6 @@ pub use path_health::{
     Check, CheckCounts, CheckSettings, Health, HealthChange, PathIndex, PathMonitor, PathView, RoundTrips,
 };
 pub use peer_health::{CheckOutcome, PeerId, PeerMonitor, PeerMonitors, PeerView};
+pub use rate::{BitRate, RateWindow};
 pub use time::{Duration, Instant};
 pub use view::RouterView;
