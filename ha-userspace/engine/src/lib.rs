@@ -14,8 +14,10 @@ mod flap_record;
 pub mod flaps;
 mod groups;
 pub mod input;
+pub mod pairs;
 pub mod path_health;
 pub mod peer_health;
+pub mod priority;
 pub mod rate;
 mod reload;
 pub mod time;
@@ -31,10 +33,12 @@ pub use engine::Engine;
 pub use flap_record::{FlapRecord, FlapView, LatchReason, LatchRecord, LatchView, UnitId};
 pub use flaps::{FlapEvent, FlapGovernor, FlapSettings, LatchRelease, ReleasedBy};
 pub use input::{Advert, ChecksumForm, Input};
+pub use pairs::{LinksChange, PairFault, PairId, PairMonitor, PairSettings, PairSide, PairView, PortState};
 pub use path_health::{
     Check, CheckCounts, CheckSettings, Health, HealthChange, PathIndex, PathMonitor, PathView, RoundTrips,
 };
 pub use peer_health::{CheckOutcome, PeerId, PeerMonitor, PeerMonitors, PeerView};
+pub use priority::{CheckResult, CheckScope, CheckState, Membership, Requirement, Standing};
 pub use rate::{BitRate, RateWindow};
 pub use time::{Duration, Instant};
 pub use view::RouterView;

@@ -6,6 +6,7 @@ mod election;
 mod flaps;
 mod giving_up;
 mod groups;
+mod pairs;
 mod path_health;
 mod preemption;
 mod properties;
