@@ -60,7 +60,7 @@ impl Numbers {
     pub(super) fn number(&mut self, config: &Config) -> (BTreeMap<RouterId, VirtualRouter>, EngineConfig) {
         let mut routers = BTreeMap::new();
         let mut engine = EngineConfig {
-            peers: (0u32..).zip(&config.peers).map(|(slot, _)| PeerId(slot)).collect(),
+            peers: config.peers.iter().map(|peer| PeerId(peer.id)).collect(),
             peer_check: PeerCheck {
                 interval: span(config.peer_check.interval),
                 failure_threshold: config.peer_check.failure_threshold,

@@ -93,10 +93,10 @@ proptest! {
 
     #[test]
     fn a_peer_is_the_best_of_its_paths(
-        history in prop::collection::vec((0..3_u32, 0..3_u8, check(), 1..5_usize), 0..60),
+        history in prop::collection::vec((0..3_u16, 0..3_u8, check(), 1..5_usize), 0..60),
     ) {
         let mut peers = PeerMonitors::default();
-        peers.configure(CheckSettings::new(INTERVAL, 2, 2), (0..3).map(|peer| (PeerId(peer), peer as usize)));
+        peers.configure(CheckSettings::new(INTERVAL, 2, 2), (0..3).map(|peer| (PeerId(peer), usize::from(peer))));
         let mut number = 0;
         for (peer, path, check, times) in history {
             for _ in 0..times {
