@@ -150,6 +150,40 @@ fn values(setting: &Setting) -> (Vec<String>, Vec<String>) {
             vec![quoted("eth0.100"), quoted("x".repeat(15))],
             vec![quoted("x".repeat(16)), quoted(""), quoted("a/b"), quoted("veth0@if2 "), "1".into()],
         ),
+        Kind::Path { .. } => (vec![quoted("/run/x")], vec![quoted("run/x"), "1".into()]),
+        Kind::Flag { .. } => (vec!["true".into(), "false".into()], vec![quoted("yes"), "1".into()]),
+        Kind::Integer { min, max, .. } => (
+            vec![min.to_string(), max.to_string()],
+            vec![(min - 1).to_string(), (max + 1).to_string(), quoted(min), "1.5".into()],
+        ),
+        Kind::Duration { min, max, .. } | Kind::DurationOr { min, max, .. } => {
+            let mut wrong =
+                vec![quoted(show_duration(max + NANOSECOND)), "1".into(), quoted("10"), "true".into()];
+            wrong.extend(min.checked_sub(NANOSECOND).map(|below| quoted(show_duration(below))));
+            (vec![quoted(show_duration(min)), quoted(show_duration(max))], wrong)
+        }
+        Kind::Rate { min, max } => (
+            vec![quoted(show_rate(min)), quoted(show_rate(max))],
+            vec![
+                quoted(show_rate(min - 1)),
+                quoted(show_rate(max + 1)),
+                "10".into(),
+                quoted("10"),
+                quoted("10MB"),
+            ],
+        ),
+        Kind::Choice { options, later, .. } => (
+            options.iter().filter(|option| !later.contains(option)).map(quoted).collect(),
+            later.iter().map(quoted).chain([quoted("other"), "1".into()]).collect(),
+        ),
+        _ => texts_and_lists(setting),
+    }
+}
+
+/// As [`values`], for what is written as text of a form of its own or as a list.
+fn texts_and_lists(setting: &Setting) -> (Vec<String>, Vec<String>) {
+    let long = "x".repeat(65);
+    match setting.kind {
         Kind::Device => (
             vec![quoted("g3bp0"), quoted("slot0/bypass1"), quoted("x".repeat(64))],
             ["", "/a", "a//b", "../a", "a/.", "a b", &long]
@@ -185,32 +219,6 @@ fn values(setting: &Setting) -> (Vec<String>, Vec<String>) {
                 .chain(["80".into()])
                 .collect(),
         ),
-        Kind::Path { .. } => (vec![quoted("/run/x")], vec![quoted("run/x"), "1".into()]),
-        Kind::Flag { .. } => (vec!["true".into(), "false".into()], vec![quoted("yes"), "1".into()]),
-        Kind::Integer { min, max, .. } => (
-            vec![min.to_string(), max.to_string()],
-            vec![(min - 1).to_string(), (max + 1).to_string(), quoted(min), "1.5".into()],
-        ),
-        Kind::Duration { min, max, .. } | Kind::DurationOr { min, max, .. } => {
-            let mut wrong =
-                vec![quoted(show_duration(max + NANOSECOND)), "1".into(), quoted("10"), "true".into()];
-            wrong.extend(min.checked_sub(NANOSECOND).map(|below| quoted(show_duration(below))));
-            (vec![quoted(show_duration(min)), quoted(show_duration(max))], wrong)
-        }
-        Kind::Rate { min, max } => (
-            vec![quoted(show_rate(min)), quoted(show_rate(max))],
-            vec![
-                quoted(show_rate(min - 1)),
-                quoted(show_rate(max + 1)),
-                "10".into(),
-                quoted("10"),
-                quoted("10MB"),
-            ],
-        ),
-        Kind::Choice { options, later, .. } => (
-            options.iter().filter(|option| !later.contains(option)).map(quoted).collect(),
-            later.iter().map(quoted).chain([quoted("other"), "1".into()]).collect(),
-        ),
         Kind::Addresses => (
             vec!["[\"192.0.2.77\"]".into()],
             vec!["[\"192.0.2.77/24\"]".into(), quoted("192.0.2.77"), "[1]".into(), "[\"224.0.0.18\"]".into()],
@@ -223,6 +231,7 @@ fn values(setting: &Setting) -> (Vec<String>, Vec<String>) {
             vec!["[]".into(), "[\"/k\"]".into(), "[\"/a\", \"/b\"]".into()],
             vec!["[\"k\"]".into(), "[\"/a\", \"/b\", \"/c\"]".into(), quoted("/k"), "[1]".into()],
         ),
+        _ => panic!("{}: no values are known for {:?}", setting.key, setting.kind),
     }
 }
 
