@@ -4,9 +4,26 @@
 //! A thread that hangs cannot be stopped. It is waited for instead, and until it is back no further one is started, so a
 //! check occupies one thread at most.
 
+use std::time::Duration;
 use thiserror::Error;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// Threads that do such work side by side as a rule. Each costs a resident stack, and the work is short.
+const PLACES: usize = 8;
+/// Where the places are held by work that hangs, others do not wait for one longer than this, nor longer than this part of
+/// their time.
+const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE_PART: u32 = 4;
+
+static CROWD: Semaphore = Semaphore::const_new(PLACES);
+
+/// `None`: there was none in time, and it goes without.
+async fn place(deadline: Instant) -> Option<SemaphorePermit<'static>> {
+    let patience = PATIENCE.min(deadline.saturating_duration_since(Instant::now()) / PATIENCE_PART);
+    timeout(patience, CROWD.acquire()).await.ok()?.ok()
+}
 
 /// Why there is no result.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -44,6 +61,11 @@ impl<T: Send + 'static> BlockingSlot<T> {
             }
             self.hanging = None;
         }
+        let place = place(deadline).await;
+        let work = move || {
+            let _place = place;
+            work()
+        };
         // Held in the slot while it runs: whoever drops this future finds it there next time.
         let task = self.hanging.insert(tokio::task::spawn_blocking(work));
         let ended = timeout_at(deadline, task).await.map_err(|_| BlockingError::Late)?;
@@ -77,6 +99,28 @@ mod tests {
             release.send(()).unwrap();
             let later = Instant::now() + Duration::from_secs(10);
             assert_eq!(slot.run(later, || 3).await, Ok(3), "the late result is not taken for the new one");
+        });
+    }
+
+    #[test]
+    fn hanging_work_of_others_delays_and_does_not_prevent() {
+        runtime().block_on(async {
+            let (release, gate) = mpsc::channel::<()>();
+            let gate = std::sync::Arc::new(std::sync::Mutex::new(gate));
+            let mut slots: Vec<BlockingSlot<()>> = (0..2 * PLACES).map(|_| BlockingSlot::default()).collect();
+            for slot in &mut slots {
+                let gate = std::sync::Arc::clone(&gate);
+                let hang = move || gate.lock().unwrap().recv().unwrap_or(());
+                assert_eq!(slot.run(soon(), hang).await, Err(BlockingError::Late));
+            }
+            let began = Instant::now();
+            let later = began + Duration::from_secs(10);
+            assert_eq!(BlockingSlot::default().run(later, || 5).await, Ok(5));
+            assert!(began.elapsed() >= PATIENCE, "it waited for a place");
+            drop(release);
+            for slot in &mut slots {
+                assert_eq!(slot.run(later, || ()).await, Ok(()));
+            }
         });
     }
 

@@ -14,6 +14,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::LocalSet;
@@ -21,6 +22,8 @@ use tokio::task::LocalSet;
 const THREAD_NAME: &str = "hf-checks";
 /// Of a thread of the pool. Small, since the daemon locks its memory and every stack is then resident.
 const POOL_STACK: usize = 256 << 10;
+/// A thread of the pool without work ends after this.
+const POOL_KEEP: Duration = Duration::from_secs(2);
 
 /// Where reports go; called on the checks' thread, so it must not block.
 pub type ReportSink = Box<dyn Fn(CheckReport) + Send>;
@@ -109,6 +112,7 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
         .enable_all()
         .thread_name("hf-checks-io")
         .thread_stack_size(POOL_STACK)
+        .thread_keep_alive(POOL_KEEP)
         .build()
 }
 

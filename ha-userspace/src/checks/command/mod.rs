@@ -131,3 +131,76 @@ fn name_of(signal: i32) -> String {
 fn with_words(what: String, words: &str) -> String {
     if words.is_empty() { what } else { format!("{what}: {words}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    fn examiner(argv: &[&str], user: &str) -> CommandExaminer {
+        let argv: Vec<String> = argv.iter().map(|&word| word.to_owned()).collect();
+        CommandExaminer::new("it", &argv, false, user).unwrap()
+    }
+
+    /// The user of this process, so that these tests need no rights.
+    fn myself() -> String {
+        nix::unistd::User::from_uid(nix::unistd::Uid::effective()).unwrap().unwrap().name
+    }
+
+    fn within(millis: u64) -> Instant {
+        Instant::now() + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_process_that_does_not_die_is_waited_for_and_not_doubled() {
+        runtime().block_on(async {
+            let mut examiner = examiner(&["true"], &myself());
+            // Stands for one that hangs in the kernel: nobody kills it here.
+            let sleeper = Program::new("it", &["sleep".to_owned(), "0.5".to_owned()], false).unwrap();
+            examiner.dying = Some(launch::launch(&sleeper, None).unwrap().child);
+            let outcome = examiner.run(within(50)).await;
+            assert!(outcome.timed_out && outcome.detail.contains("hangs in the kernel"), "{outcome:?}");
+            let outcome = examiner.run(within(10_000)).await;
+            assert!(outcome.good && examiner.dying.is_none(), "{outcome:?}");
+        });
+    }
+
+    #[test]
+    fn a_dropped_run_leaves_no_process() {
+        runtime().block_on(async {
+            let mut examiner = examiner(&["sleep", "1000"], &myself());
+            let pid = {
+                let run = examiner.run(within(100_000));
+                let mut run = std::pin::pin!(run);
+                assert!(timeout_at(within(300), &mut run).await.is_err());
+                own_children("sleep").pop().unwrap()
+            };
+            assert!(!std::path::Path::new("/proc").join(pid.to_string()).exists(), "killed and collected");
+        });
+    }
+
+    /// Children of the calling process with this name and these arguments.
+    fn own_children(name: &str) -> Vec<u32> {
+        let me = std::process::id().to_string();
+        let pids = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let matches = |pid: &u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            arguments == format!("{name}\x001000\0").as_bytes()
+                && stat.rsplit(") ").next().unwrap().split(' ').nth(1) == Some(&*me)
+        };
+        pids.filter(matches).collect()
+    }
+
+    #[test]
+    fn no_rights_to_become_another_user_is_said() {
+        let error = LaunchError::Identity { user: "nobody".to_owned(), errno: nix::errno::Errno::EPERM };
+        let said = error.to_string();
+        assert!(said.contains("cannot become user nobody") && said.contains("CAP_SETUID"), "{said}");
+    }
+}
