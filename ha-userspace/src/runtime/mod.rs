@@ -7,6 +7,7 @@ mod discard_watch;
 pub mod instance;
 mod lease;
 pub mod mailbox;
+mod peers;
 mod perform;
 mod plan;
 pub mod realtime;

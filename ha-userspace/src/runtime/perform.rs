@@ -48,6 +48,7 @@ impl Controller {
             Action::Record(transition) => self.record(now, &transition),
             Action::Notify(notice) => self.occur(now, Event::from_notice(&notice, &self.names())),
             Action::Stopped => self.flush_effects(),
+            Action::StoodDown | Action::TrustPeer { .. } | Action::ProbeNow { .. } => {}
         }
         Ok(())
     }
