@@ -9,8 +9,12 @@
 pub mod action;
 pub mod config;
 mod engine;
+mod flap_record;
+pub mod flaps;
 mod groups;
 pub mod input;
+pub mod path_health;
+pub mod peer_health;
 mod reload;
 pub mod time;
 mod view;
@@ -21,6 +25,12 @@ pub use config::{
     ChecksumPolicy, EngineConfig, Family, GroupId, InterfaceId, RouterConfig, RouterId, Version,
 };
 pub use engine::Engine;
+pub use flap_record::{FlapRecord, FlapView, LatchReason, LatchRecord, LatchView, UnitId};
+pub use flaps::{FlapEvent, FlapGovernor, FlapSettings, LatchRelease, ReleasedBy};
 pub use input::{Advert, ChecksumForm, Input};
+pub use path_health::{
+    Check, CheckCounts, CheckSettings, Health, HealthChange, PathIndex, PathMonitor, PathView, RoundTrips,
+};
+pub use peer_health::{CheckOutcome, PeerId, PeerMonitor, PeerMonitors, PeerView};
 pub use time::{Duration, Instant};
 pub use view::RouterView;

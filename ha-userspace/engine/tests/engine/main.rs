@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "the whole crate is test code")]
 
 mod election;
+mod flaps;
 mod giving_up;
 mod groups;
+mod path_health;
 mod preemption;
 mod properties;
 mod simulation;
