@@ -26,6 +26,8 @@ mod peer_plane;
 mod pins;
 #[path = "../datapath/plane.rs"]
 mod plane;
+#[path = "../datapath/probe_answers.rs"]
+mod probe_answers;
 #[path = "../datapath/probe_fixtures.rs"]
 mod probe_fixtures;
 #[path = "../datapath/probe_frames.rs"]
