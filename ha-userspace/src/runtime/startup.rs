@@ -18,6 +18,7 @@ use crate::effects::clean_up::{self, CleanUpReport};
 use crate::effects::executor::{Effects, EffectsOptions};
 use crate::journal::{EventFeed, Journal, Occurrence};
 use crate::probes::incarnation::Incarnation;
+use crate::probes::map_readings::MapReadings;
 use crate::probes::sender::{ProbeOptions, ProbeSender};
 use anyhow::{Context, Result, anyhow};
 use std::path::Path;
@@ -104,7 +105,7 @@ fn build_parts(
     let probes = ProbeSender::spawn(ProbeOptions {
         priority: RealtimePriority::PROBES,
         seed: incarnation,
-        readings: Box::new(datapath.maps.peers.reader()?),
+        readings: Box::new(MapReadings(datapath.maps.peers.reader())),
         sink: Box::new(move |event| {
             verdicts.send(Command::Probe(event));
         }),
