@@ -124,7 +124,7 @@ impl Controller {
             ifindex,
             routers: here().count() as u32,
             owned: here().filter(|router| router.standing.role == Role::Active).count() as u32,
-            mac: here().next().map(|router| router.mac.0).unwrap_or_default(),
+            mac: self.interfaces.by_index(ifindex).map(|found| found.link.mac.0).unwrap_or_default(),
             reserved: [0; 2],
         };
         self.datapath.maps.write_link(slot, policy)

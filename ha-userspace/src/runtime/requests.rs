@@ -122,6 +122,7 @@ impl Controller {
     ) -> Result<(), DatapathError> {
         match order {
             Order::Status => {
+                self.read_peers(now)?;
                 let status = report::status(self, now)?;
                 let _ = reply.send(Response::Status(Box::new(status)));
             }

@@ -219,17 +219,16 @@ impl Controller {
     /// Brings each router's interface facts up to date and tells the engine what changed.
     fn rewire(&mut self, now: Instant) -> Result<(), DatapathError> {
         let virtual_addresses = plan::virtual_addresses(self.config.virtual_routers.iter());
-        let mut links = BTreeSet::new();
         let mut states: BTreeMap<InterfaceId, bool> = BTreeMap::new();
         for id in self.routers.ids() {
             let Some(facts) = self.facts(id, &virtual_addresses) else { continue };
             states.insert(facts.interface, facts.up);
-            links.insert(facts.attach_ifindex);
             self.rewire_router(now, id, &facts)?;
         }
         self.write_local_addresses()?;
         self.place_paths()?;
-        for ifindex in links.into_iter().filter(|ifindex| *ifindex != 0) {
+        let links: Vec<u32> = self.datapath.links().iter().map(|link| link.ifindex).collect();
+        for ifindex in links {
             self.write_link_policy(ifindex)?;
         }
         for (interface, up) in states {
