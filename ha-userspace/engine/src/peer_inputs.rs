@@ -100,7 +100,7 @@ impl Engine {
     /// A rival's claim has ended: its last announcements may still stand in the hosts' caches.
     fn review_rival(&mut self, now: Instant, router: RouterId, peer: PeerId, unit: UnitId, before: Units) {
         let window = self.peers.window();
-        let claims = self.peers.get(peer).is_some_and(|peer| peer.report.owned.contains(unit));
+        let claims = self.peers.get(peer).is_some_and(|peer| self.peers.claims(peer, unit, now));
         let Some((router, out)) = self.touch(router) else { return };
         if !matches!(&router.state, State::Active(active) if active.release.is_none()) {
             router.contested_since = None;
@@ -177,7 +177,10 @@ impl Engine {
                     Takeover::Fast => now,
                     Takeover::AfterLease => now.max(lease_until),
                 };
-                self.take_over_from(now, id, owned, silent_since.unwrap_or(now), due);
+                // One that was never heard of in this run has not fallen silent: adverts tell whether it owns.
+                if before == PeerHealth::Healthy {
+                    self.take_over_from(now, id, owned, silent_since.unwrap_or(now), due);
+                }
             }
             PeerHealth::Healthy => {
                 if before == PeerHealth::Unhealthy {

@@ -147,9 +147,12 @@ impl Peers {
 
     /// A peer that says, freshly and under a valid lease, that it owns the unit.
     pub(crate) fn claimant(&self, unit: UnitId, now: Instant) -> Option<(PeerId, &Peer)> {
-        self.iter().find(|(_, peer)| {
-            self.is_fresh(peer, now) && peer.report.owned.contains(unit) && peer.report.lease_until > now
-        })
+        self.iter().find(|(_, peer)| self.claims(peer, unit, now))
+    }
+
+    /// Whether the peer says, freshly and under a valid lease, that it owns the unit.
+    pub(crate) fn claims(&self, peer: &Peer, unit: UnitId, now: Instant) -> bool {
+        self.is_fresh(peer, now) && peer.report.owned.contains(unit) && peer.report.lease_until > now
     }
 
     /// Whether some peer could own the unit now.
