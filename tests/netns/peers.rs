@@ -60,6 +60,7 @@ fn a_lost_node_is_succeeded_at_the_threshold() {
         lab.node_silent(Side::A).unwrap();
         eventually_true("B takes over", SOON, || pair.is_active(Side::B)).unwrap();
         eventually_true("traffic through B", SOON, || stream.flows_since(Moment::now().before(20 * MS))).unwrap();
+        std::thread::sleep(300 * MS);
         println!("{check:?}: outage {:?}", outage(&stream, lost.before(10 * MS)));
         println!("{}", pair.daemon(Side::B).unwrap().cli_ok(&["why"]).unwrap());
         assert_eq!(pair.cause(Side::B, Leg::Lan).as_deref(), Some("peer-unhealthy"));
