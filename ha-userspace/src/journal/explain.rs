@@ -317,6 +317,34 @@ mod tests {
                 "lan: a failover was ordered and no successor was heard; still Active",
                 "lan: adding the addresses failed: Operation not permitted",
                 "lan: something else removed an address; it was put back",
+                "lan: adverts are missing, but the data plane of gw-b says that it owns; waiting as long as it may",
+                "lan: an advert from 192.0.2.3 with priority 255 was not borne out by that peer; suspected forgery, nothing \
+                 was changed",
+                "peer gw-b: silent on every path",
+                "peer gw-b: heard again",
+                "peer gw-b: only messages with wrong MACs come in its name; plain VRRP decides towards it. Compare \
+                 ha.secret_files on both nodes",
+                "lan: gw-b says that it owns it too; check the segment between the two",
+                "lan: not fit to own it, runs at priority 1: a requirement is not met (links or checks)",
+                "lan: fit to own it again",
+            ]
+        );
+        let beside: Vec<_> = samples::occurrences().iter().map(notice).collect();
+        assert_eq!(
+            beside,
+            [
+                "check dns fails: timed out",
+                "check dns passes",
+                "too few active link pairs: 3 of 2",
+                "enough link pairs are active again",
+                "lan0: low bandwidth: 3 of 2",
+                "flaps have latched this node: 3 of 2",
+                "the flap latch is released: 3 of 2",
+                "bypass of edge is engaged",
+                "bypass of edge is released",
+                "bypass of edge: reads released",
+                "maintenance is on: this node gives way",
+                "maintenance is off",
             ]
         );
     }
