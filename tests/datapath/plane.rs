@@ -70,7 +70,7 @@ impl Plane {
     /// Back to what [`Plane::new`] gave; counters go on.
     pub(crate) fn reset(&mut self) {
         self.clear::<[u8; 16]>(names::LOCAL_ADDRESSES);
-        self.clear::<SourceKey>(names::ADVERT_SOURCES);
+        self.forget_sources();
         self.clear::<RouterKey>(names::ROUTER_SLOTS);
         for slot in [V4, V6, V2] {
             self.set(names::ROUTER_STATES, slot, RouterState::default());
@@ -156,6 +156,11 @@ impl Plane {
     /// Lets the router listen to a sender under a value of `ADVERT_SOURCES`.
     pub(crate) fn trust_as(&mut self, router: u32, address: [u8; 16], value: u32) {
         self.hash(names::ADVERT_SOURCES).insert(SourceKey { router, address }, value, 0).expect("source");
+    }
+
+    /// Nobody is listened to by a router that restricts its senders.
+    pub(crate) fn forget_sources(&mut self) {
+        self.clear::<SourceKey>(names::ADVERT_SOURCES);
     }
 
     /// Changes a router's policy.
