@@ -121,9 +121,9 @@ impl<const LENGTH: usize> Packet<LENGTH> {
 
     /// The MAC that the message should have. It is taken from the packet word by word, so that no field need be kept meanwhile.
     #[inline(always)]
-    pub fn mac(&self, key: MacKey) -> Option<u64> {
+    fn mac(&self, key: MacKey) -> Option<u64> {
         let mut hash = SipHash::new(key);
-        for word in 0..probe::LENGTH / size_of::<u64>() - 1 {
+        for word in 0..probe::SIGNED_WORDS {
             let at = self.ip.pointer::<u64>(Self::MESSAGE + word * size_of::<u64>())?;
             // SAFETY: as in `message`; volatile, so that the word is not kept for later.
             hash = hash.word(unsafe { ptr::read_volatile(at) });

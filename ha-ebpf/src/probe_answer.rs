@@ -17,6 +17,7 @@ use ha_common::{
         ethernet::ADDRESSES_LENGTH,
         ipv6,
         probe::{Message, flag, kind},
+        siphash::SipHash,
         udp,
     },
 };
@@ -113,16 +114,27 @@ pub fn write<const LENGTH: usize>(packet: &Packet<LENGTH>, answer: &Message, key
         swap_addresses::<_, WORDS_V4>(packet.ip, udp)?
     };
     swap::<_, u16>(packet.ip, udp, udp + size_of::<u16>())?;
+    let ports = packet.ip.ne32(udp)?;
     let message = udp + udp::HEADER_LENGTH;
-    set(packet.ip, message, *answer)?;
-    set(packet.ip, message + offset_of!(Message, mac), packet.mac(key)?)?;
-    set(packet.ip, udp + CHECKSUM, 0_u16)?;
-    let mut sum = addresses + term(u16::from(udp::PROTOCOL)) + term(UDP_LENGTH as u16);
-    for word in 0..UDP_LENGTH / WORD {
-        sum += u64::from(packet.ip.ne32(udp + word * WORD)?);
+    // The UDP length counts twice: in the pseudo-header and in the header.
+    let mut sum = addresses + term(u16::from(udp::PROTOCOL)) + 2 * term(UDP_LENGTH as u16) + u64::from(ports);
+    let mut hash = SipHash::new(key);
+    // Stored, signed and summed word by word: a word that is read back behind narrower stores has to wait for them.
+    for (position, word) in answer.words().into_iter().enumerate() {
+        set(packet.ip, message + position * size_of::<u64>(), word)?;
+        hash = hash.word(word);
+        sum += halves(word);
     }
-    let checksum = !fold(sum);
+    let mac = hash.finish(0, 0);
+    set(packet.ip, message + offset_of!(Message, mac), mac)?;
+    let checksum = !fold(sum + halves(mac));
     set(packet.ip, udp + CHECKSUM, if checksum == NO_CHECKSUM { !NO_CHECKSUM } else { checksum })
+}
+
+/// The sum of a word's two 32-bit words.
+#[inline(always)]
+const fn halves(word: u64) -> u64 {
+    (word & 0xffff_ffff) + (word >> 32)
 }
 
 #[inline(always)]
