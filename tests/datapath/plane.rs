@@ -1,7 +1,7 @@
 //! The data plane under test: the object loaded without pins, its maps arranged and read back.
 
 use super::frames::{self, address_v6, hex};
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::tc::TcAttachType;
 use aya::programs::xdp::XdpMode;
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
@@ -14,6 +14,7 @@ use ha_common::maps::values::{
 };
 use ha_common::ring_events::{AdvertEvent, PeerEvent};
 use ha_common::verdict_reasons::{REASON_SLOTS, VerdictReason};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 pub(crate) const LINK_SLOT: u32 = 3;
@@ -70,7 +71,7 @@ impl Plane {
     /// Back to what [`Plane::new`] gave; counters go on.
     pub(crate) fn reset(&mut self) {
         self.clear::<[u8; 16]>(names::LOCAL_ADDRESSES);
-        self.clear::<SourceKey>(names::ADVERT_SOURCES);
+        self.forget_sources();
         self.clear::<RouterKey>(names::ROUTER_SLOTS);
         for slot in [V4, V6, V2] {
             self.set(names::ROUTER_STATES, slot, RouterState::default());
@@ -156,6 +157,11 @@ impl Plane {
     /// Lets the router listen to a sender under a value of `ADVERT_SOURCES`.
     pub(crate) fn trust_as(&mut self, router: u32, address: [u8; 16], value: u32) {
         self.hash(names::ADVERT_SOURCES).insert(SourceKey { router, address }, value, 0).expect("source");
+    }
+
+    /// Nobody is listened to by a router that restricts its senders.
+    pub(crate) fn forget_sources(&mut self) {
+        self.clear::<SourceKey>(names::ADVERT_SOURCES);
     }
 
     /// Changes a router's policy.
@@ -254,6 +260,15 @@ impl Plane {
             adverts.push(unsafe { record.as_ptr().cast::<AdvertEvent>().read_unaligned() });
         }
         (adverts, peers)
+    }
+
+    pub(crate) fn map_descriptor(&self, name: &str) -> BorrowedFd<'_> {
+        let Map::Array(map) = self.ebpf.map(name).expect(name) else { panic!("{name} is no array") };
+        map.fd().as_fd()
+    }
+
+    pub(crate) fn program_descriptor(&self, name: &str) -> BorrowedFd<'_> {
+        self.ebpf.program(name).expect(name).fd().expect(name).as_fd()
     }
 
     pub(crate) fn ingress(&mut self, frame: &[u8]) -> Run {

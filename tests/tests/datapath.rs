@@ -28,10 +28,16 @@ mod pins;
 mod plane;
 #[path = "../datapath/probe_answers.rs"]
 mod probe_answers;
+#[path = "../datapath/probe_attacks.rs"]
+mod probe_attacks;
 #[path = "../datapath/probe_fixtures.rs"]
 mod probe_fixtures;
 #[path = "../datapath/probe_frames.rs"]
 mod probe_frames;
+#[path = "../datapath/rewinder.rs"]
+mod rewinder;
+#[path = "../datapath/trust_fixtures.rs"]
+mod trust_fixtures;
 
 use fixture::Fixture;
 use ha_common::verdict_reasons::VerdictReason;
@@ -98,6 +104,16 @@ fn probes_refused_for_their_headers() {
 }
 
 #[test]
+fn adverts_borne_out_or_not_as_backup() {
+    check(&trust_fixtures::as_backup());
+}
+
+#[test]
+fn adverts_borne_out_or_not_as_owner() {
+    check(&trust_fixtures::as_owner());
+}
+
+#[test]
 fn every_reason_has_a_fixture() {
     let tables = [
         advert_fixtures::accepted(),
@@ -110,6 +126,8 @@ fn every_reason_has_a_fixture() {
         probe_fixtures::replies(),
         probe_fixtures::addresses(),
         probe_fixtures::headers(),
+        trust_fixtures::as_backup(),
+        trust_fixtures::as_owner(),
     ];
     let fixtures = tables.iter().flatten();
     let covered: Vec<VerdictReason> = fixtures
