@@ -10,9 +10,9 @@ pub mod action;
 pub mod config;
 mod engine;
 mod groups;
+pub mod input;
 mod peer_inputs;
 pub mod peers;
-pub mod input;
 mod reload;
 pub mod time;
 mod view;
@@ -20,8 +20,8 @@ mod vrrp;
 
 pub use action::{Action, Cause, Notice, PolicyWrite, Role, Transition};
 pub use config::{
-    ChecksumPolicy, EngineConfig, Family, GroupId, InterfaceId, PeerCheck, PeerId, RouterConfig, RouterId, Takeover,
-    UnitId, Version,
+    ChecksumPolicy, EngineConfig, Family, GroupId, InterfaceId, PeerCheck, PeerId, RouterConfig, RouterId,
+    Takeover, UnitId, Version,
 };
 pub use engine::Engine;
 pub use input::{Advert, ChecksumForm, Input, Standing};

@@ -4,8 +4,8 @@
 
 use crate::support::*;
 use holdfast_engine::{
-    Action, Advert, Duration, Engine, EngineConfig, GroupId, Input, Instant, InterfaceId, PolicyWrite, Role,
-    RouterConfig, RouterId, Version,
+    Action, Advert, Cause, Duration, Engine, EngineConfig, GroupId, Input, Instant, InterfaceId, PolicyWrite,
+    Role, RouterConfig, RouterId, Version,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -165,7 +165,7 @@ impl Ledger {
                 assert_ne!(transition.from, transition.to);
                 entry.role = transition.to;
             }
-            Action::Notify(_) => {}
+            Action::Notify(_) | Action::StoodDown | Action::TrustPeer { .. } | Action::ProbeNow { .. } => {}
             Action::Stopped => {
                 assert!(!self.stopped, "stopped twice");
                 self.stopped = true;
@@ -266,7 +266,10 @@ impl Node {
     }
 
     fn configure(&mut self) {
-        self.feed(Input::Configured(EngineConfig { routers: self.configured.clone(), ..EngineConfig::default() }));
+        self.feed(Input::Configured(EngineConfig {
+            routers: self.configured.clone(),
+            ..EngineConfig::default()
+        }));
     }
 
     fn sources(&mut self) {
@@ -352,7 +355,8 @@ impl Node {
                 self.feed(Input::AddressesAdded { router: RouterId(router), outcome });
             }
             Step::AddressLost(router) => self.feed(Input::AddressLost { router: RouterId(router) }),
-            Step::Failover(group) => self.feed(Input::Failover { group: group.then_some(NODE_GROUP), cause: Cause::FailoverCommand }),
+            Step::Failover(group) => self
+                .feed(Input::Failover { group: group.then_some(NODE_GROUP), cause: Cause::FailoverCommand }),
             Step::Reload(change) => self.reload(change),
             Step::Shutdown => {
                 self.shut_down = true;
@@ -396,7 +400,11 @@ fn subject(action: &Action) -> Option<RouterId> {
         | Action::RemoveAddresses { router }
         | Action::Announce { router } => Some(*router),
         Action::Record(transition) => Some(transition.router),
-        Action::Notify(_) | Action::Stopped => None,
+        Action::Notify(_)
+        | Action::Stopped
+        | Action::StoodDown
+        | Action::TrustPeer { .. }
+        | Action::ProbeNow { .. } => None,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::support::*;
 use Role::{Active, Backup, Initialize};
-use holdfast_engine::{Action, Advert, EngineConfig, Input, Instant, InterfaceId, Role, RouterConfig};
+use holdfast_engine::{Action, Advert, Cause, EngineConfig, Input, Instant, InterfaceId, Role, RouterConfig};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Event {
@@ -350,7 +350,9 @@ fn input_of(event: Event, bench: &Bench) -> Option<Input> {
         Event::AddressesRefused => added(Err("no such device".into())),
         Event::AddressLost => Input::AddressLost { router: ROUTER },
         Event::Failover => Input::Failover { group: None, cause: Cause::FailoverCommand },
-        Event::FailoverOfAnotherGroup => Input::Failover { group: Some(holdfast_engine::GroupId(9)), cause: Cause::FailoverCommand },
+        Event::FailoverOfAnotherGroup => {
+            Input::Failover { group: Some(holdfast_engine::GroupId(9)), cause: Cause::FailoverCommand }
+        }
         Event::Shutdown => Input::Shutdown,
         Event::ReloadSame => reload(|_| {}),
         Event::ReloadPriority => reload(|config| config.priority = 150),
@@ -410,6 +412,13 @@ fn kind(input: &Input) -> &'static str {
         Input::AddressesAdded { .. } => "addresses-added",
         Input::AddressLost { .. } => "address-lost",
         Input::Failover { .. } => "failover",
+        Input::Uncorroborated { .. } => "uncorroborated",
+        Input::Peer { .. } => "peer",
+        Input::PeerHealth { .. } => "peer-health",
+        Input::Frames { .. } => "frames",
+        Input::Standing { .. } => "standing",
+        Input::StandDown { .. } => "stand-down",
+        Input::StandUp => "stand-up",
         Input::Shutdown => "shutdown",
     }
 }

@@ -239,6 +239,7 @@ impl Node {
                 Action::Record(transition) => self.transitions.push(transition),
                 Action::Notify(notice) => self.notices.push(notice),
                 Action::Stopped => self.stopped = true,
+                Action::StoodDown | Action::TrustPeer { .. } | Action::ProbeNow { .. } => {}
             }
         }
         wishes

@@ -79,7 +79,7 @@ impl Bench {
     /// An engine with these routers, nothing known of interfaces or sources yet.
     pub(crate) fn new(routers: Vec<RouterConfig>) -> Self {
         let mut bench = Bench { engine: Engine::new(), now: START };
-        assert_eq!(bench.input(Input::Configured(EngineConfig { routers })), []);
+        assert_eq!(bench.input(Input::Configured(EngineConfig { routers, ..EngineConfig::default() })), []);
         bench
     }
 
@@ -209,5 +209,8 @@ fn name(action: &Action) -> String {
         Action::Record(transition) => format!("record {:?}", transition.cause),
         Action::Notify(_) => "notify".into(),
         Action::Stopped => "stopped".into(),
+        Action::StoodDown => "stood down".into(),
+        Action::TrustPeer { plain, .. } => format!("trust {}", if *plain { "plain" } else { "keyed" }),
+        Action::ProbeNow { .. } => "probe".into(),
     }
 }
