@@ -209,6 +209,9 @@ impl Engine {
 
     /// A valid advert that counts.
     pub(crate) fn advert(&mut self, now: Instant, router: RouterId, advert: &Advert) {
+        if self.is_foreign_release(router, advert) {
+            return;
+        }
         let heard = self.touch(router).map(|(router, out)| router.hears(now, advert, out));
         self.draw(now, router, heard.unwrap_or(Consequence::None));
         self.heard_in_group(router);
@@ -303,7 +306,7 @@ impl Engine {
             }
         }
         let at_rest = || self.routers.values().all(Router::is_at_rest);
-        if self.stood_down == Some(false) && at_rest() {
+        if self.stood_down == Some(false) && !self.stopping && at_rest() {
             self.stood_down = Some(true);
             self.out.push(Action::StoodDown);
         }

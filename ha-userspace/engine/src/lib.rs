@@ -8,7 +8,9 @@
 
 pub mod action;
 pub mod config;
+mod corroboration;
 mod engine;
+mod fitness;
 mod groups;
 pub mod input;
 mod peer_inputs;
