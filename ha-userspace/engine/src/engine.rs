@@ -4,7 +4,7 @@
 //! touches only what is due. Input comes from the driver; nothing here does I/O or knows the time by itself.
 
 use crate::action::{Action, Cause};
-use crate::config::{InterfaceId, RouterId, Takeover};
+use crate::config::{InterfaceId, RouterId};
 use crate::groups::Groups;
 use crate::input::{Advert, Input};
 use crate::peers::Peers;
@@ -48,7 +48,6 @@ pub struct Engine {
     touched: BTreeSet<RouterId>,
     pub(crate) out: Outbox,
     pub(crate) peers: Peers,
-    pub(crate) takeover: Takeover,
     /// When frames of any kind were last received on an interface.
     pub(crate) frames: BTreeMap<InterfaceId, Instant>,
     /// Standing down by order; true once everything is given up.

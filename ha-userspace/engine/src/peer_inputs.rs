@@ -127,7 +127,7 @@ impl Engine {
         }
         if health == PeerHealth::Unhealthy {
             self.out.push(Action::Notify(Notice::PeerUnhealthy { peer: id }));
-            let due = match self.takeover {
+            let due = match self.peers.takeover() {
                 Takeover::Fast => now,
                 Takeover::AfterLease => now.max(lease_until),
             };

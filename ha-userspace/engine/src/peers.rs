@@ -137,6 +137,10 @@ impl Peers {
         }
     }
 
+    pub(crate) const fn takeover(&self) -> Takeover {
+        self.takeover
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.known.is_empty()
     }

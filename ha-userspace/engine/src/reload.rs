@@ -13,7 +13,6 @@ impl Engine {
         if self.is_stopping() {
             return;
         }
-        self.takeover = config.takeover;
         self.configure_peers(now, &config);
         let next: BTreeMap<RouterId, RouterConfig> =
             config.routers.into_iter().map(|router| (router.id, router)).collect();

@@ -1,5 +1,9 @@
 //! One engine on a bench: inputs in, actions out, time moved by hand.
 
+mod peers;
+
+pub(crate) use peers::*;
+
 use holdfast_engine::{
     Action, Advert, Cause, ChecksumPolicy, Duration, Engine, EngineConfig, Family, Input, Instant,
     InterfaceId, Notice, PolicyWrite, Role, RouterConfig, RouterId, RouterView, Transition, Version,
@@ -47,11 +51,11 @@ pub(crate) fn config(priority: u8) -> RouterConfig {
     }
 }
 
-pub(crate) fn centis(centis: u64) -> Duration {
+pub(crate) const fn centis(centis: u64) -> Duration {
     Duration::from_centis(centis)
 }
 
-pub(crate) fn nanos(nanos: u64) -> Duration {
+pub(crate) const fn nanos(nanos: u64) -> Duration {
     Duration::from_nanos(nanos)
 }
 
