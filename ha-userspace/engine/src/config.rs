@@ -25,10 +25,10 @@ identifier! {
     InterfaceId
 }
 
-identifier! {
-    /// A peer: its slot in the data plane's maps.
-    PeerId
-}
+/// Another node, by its `peer.id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PeerId(pub u16);
 
 /// A sync unit: a group, or a virtual router without one. The number is agreed between the nodes, below 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 
 use crate::config::{InterfaceId, PeerCheck, PeerId, Takeover, UnitId};
 use crate::input::Advert;
+pub use crate::path_health::Health as PeerHealth;
 use crate::time::{Duration, Instant};
 use crate::vrrp::election::RELEASED;
 use serde::{Deserialize, Serialize};
@@ -34,18 +35,6 @@ impl Units {
     pub const fn with(self, unit: UnitId) -> Self {
         if unit.0 < 64 { Units(self.0 | (1 << unit.0)) } else { self }
     }
-}
-
-/// Verdict over all paths of a peer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PeerHealth {
-    /// No path has been judged yet.
-    #[default]
-    Unknown,
-    Healthy,
-    /// Silent on every path.
-    Unhealthy,
 }
 
 /// What is known of one path to a peer.

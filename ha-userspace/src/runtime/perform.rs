@@ -48,6 +48,7 @@ impl Controller {
             Action::Record(transition) => self.record(now, &transition),
             Action::Notify(notice) => self.occur(now, Event::from_notice(&notice, &self.names())),
             Action::Stopped => self.flush_effects(),
+            Action::StoodDown | Action::TrustPeer { .. } | Action::ProbeNow { .. } => {}
         }
         Ok(())
     }
@@ -138,6 +139,7 @@ impl Controller {
         Names {
             routers: self.routers.iter().map(|router| (router.id(), router.config.name.clone())).collect(),
             groups: self.numbers.group_names(),
+            peers: self.peer_names(),
         }
     }
 }

@@ -3,7 +3,11 @@
 //! The ledger below knows only the actions, as the driver does. A failure prints the history that led to it.
 
 use crate::support::*;
-use holdfast_engine::{Action, Advert, Cause, Duration, Engine, EngineConfig, GroupId, Input, Instant, InterfaceId, PathReport, PeerHealth, PeerId, PeerReport, PolicyWrite, Role, RouterConfig, RouterId, Standing, Takeover, UnitId, Units, Version};
+use holdfast_engine::{
+    Action, Advert, Cause, Duration, Engine, EngineConfig, GroupId, Input, Instant, InterfaceId, PathReport,
+    PeerHealth, PeerId, PeerReport, PolicyWrite, Role, RouterConfig, RouterId, Standing, Takeover, UnitId,
+    Units, Version,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -118,7 +122,8 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let cause = prop_oneof![Just(Cause::FailoverCommand), Just(Cause::LowBandwidth)];
     let peer = 0..PEERS;
-    let health = prop_oneof![Just(PeerHealth::Unknown), Just(PeerHealth::Healthy), Just(PeerHealth::Unhealthy)];
+    let health =
+        prop_oneof![Just(PeerHealth::Unknown), Just(PeerHealth::Healthy), Just(PeerHealth::Unhealthy)];
     prop_oneof![
         6 => nanoseconds().prop_map(Step::Pass),
         10 => nanoseconds().prop_map(Step::Timer),
@@ -169,7 +174,8 @@ fn word() -> impl Strategy<Value = Word> {
 }
 
 fn standing() -> impl Strategy<Value = Standing> {
-    let unfit = prop_oneof![Just(None), Just(Some(Cause::RequirementFailed)), Just(Some(Cause::LowBandwidth))];
+    let unfit =
+        prop_oneof![Just(None), Just(Some(Cause::RequirementFailed)), Just(Some(Cause::LowBandwidth))];
     (any::<i16>(), unfit, any::<bool>()).prop_map(|(offset, unfit, may_preempt)| Standing {
         offset,
         unfit,
@@ -338,12 +344,7 @@ fn peers(count: u16) -> Vec<PeerId> {
 }
 
 fn everything() -> EngineConfig {
-    EngineConfig {
-        routers: all_routers(),
-        peers: peers(PEERS),
-        peer_check: CHECK,
-        takeover: Takeover::Fast,
-    }
+    EngineConfig { routers: all_routers(), peers: peers(PEERS), peer_check: CHECK, takeover: Takeover::Fast }
 }
 
 impl Node {
