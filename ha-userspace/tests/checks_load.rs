@@ -1,4 +1,5 @@
 //! Many checks at once leave nothing behind. Alone in its process, so that descriptors, threads and children can be counted.
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
 
 use holdfast::checks::{CheckRunner, CheckState};
 use holdfast::config::validated::{Check, CheckKind, CheckScope};
