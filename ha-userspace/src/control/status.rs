@@ -2,6 +2,9 @@
 //!
 //! Instants are RFC 3339 texts, spans are integers of nanoseconds with the suffix `_ns`. Filled by the driver.
 
+pub mod fitness;
+
+use self::fitness::{BandwidthStatus, CheckStatus, LinkPairStatus};
 use crate::config::validated::Mode;
 use crate::journal::{Event, EventRecord, Timestamp, explain};
 use holdfast_engine::{Cause, ChecksumForm, Role};
@@ -25,6 +28,10 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     pub links: Vec<LinkStatus>,
     pub link_pairs: Vec<LinkPairStatus>,
+    #[serde(default)]
+    pub checks: Vec<CheckStatus>,
+    #[serde(default)]
+    pub bandwidth: Vec<BandwidthStatus>,
     pub flaps: FlapStatus,
     pub bypass: BypassStatus,
     pub data_plane: DataPlaneStatus,
@@ -37,6 +44,9 @@ pub struct NodeStatus {
     /// As in `ha.mode`.
     pub mode: String,
     pub primary: bool,
+    /// Out of service by the operator's order.
+    #[serde(default)]
+    pub maintenance: bool,
     pub started_at: Timestamp,
     pub version: String,
 }
@@ -79,6 +89,9 @@ pub struct VirtualRouterStatus {
     pub held_until: Option<Timestamp>,
     pub priority: u8,
     pub effective_priority: u8,
+    /// Why this node is not fit to own it.
+    #[serde(default)]
+    pub unfit: Option<Cause>,
     pub active_since: Option<Timestamp>,
     pub last_transition: Option<TransitionStatus>,
     /// Address of the Active as far as known; our own where that is us.
@@ -175,12 +188,6 @@ pub struct LinkStatus {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LinkPairStatus {
-    pub name: String,
-    pub active: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FlapStatus {
     pub count: u32,
     pub window_ns: u64,
@@ -239,6 +246,7 @@ pub(crate) mod samples {
             held_until: None,
             priority: 200,
             effective_priority: 200,
+            unfit: None,
             active_since: Some(at(10)),
             last_transition: Some(TransitionStatus {
                 at: at(10),
@@ -285,6 +293,7 @@ pub(crate) mod samples {
                 id: Some(1),
                 mode: mode_name(Mode::ActivePassive).to_owned(),
                 primary: true,
+                maintenance: false,
                 started_at: at(0),
                 version: "0.1.0".to_owned(),
             },
@@ -310,7 +319,9 @@ pub(crate) mod samples {
                 controller_heartbeat_age_ns: None,
             }],
             links: vec![link()],
-            link_pairs: vec![LinkPairStatus { name: "edge".to_owned(), active: true }],
+            link_pairs: vec![fitness::samples::pair()],
+            checks: vec![fitness::samples::check()],
+            bandwidth: vec![fitness::samples::guard()],
             flaps: FlapStatus { count: 0, window_ns: 600_000_000_000, maximum_allowed: 3, latched: false },
             bypass: BypassStatus { driver: "none".to_owned(), engaged: false, pairs: Vec::new() },
             data_plane: DataPlaneStatus {
@@ -342,14 +353,14 @@ mod tests {
         let json = serde_json::to_value(samples::status()).unwrap();
         expect(
             &json,
-            "schema node controller virtual_routers peers links link_pairs flaps bypass data_plane",
+            "schema node controller virtual_routers peers links link_pairs checks bandwidth flaps bypass data_plane",
         );
-        expect(&json["node"], "name id mode primary started_at version");
+        expect(&json["node"], "name id mode primary maintenance started_at version");
         expect(&json["controller"], "lease_ns lease_remaining_ns loop_lateness_max_ns journal_failures");
         expect(
             &json["virtual_routers"][0],
             "name group interface vrid version family addresses state owned fenced held_until priority \
-             effective_priority active_since last_transition active_router last_advert_age_ns learned_interval_ns \
+             effective_priority unfit active_since last_transition active_router last_advert_age_ns learned_interval_ns \
              checksum_sent checksum_heard adverts_sent adverts_received adverts_answered_in_xdp \
              priority_zero_sent priority_zero_received transitions discards",
         );
@@ -360,7 +371,13 @@ mod tests {
             &json["links"][0],
             "name ifindex carrier mode rx_bps tx_bps rx_packets rx_bytes tx_packets tx_bytes",
         );
-        expect(&json["link_pairs"][0], "name active");
+        expect(&json["link_pairs"][0], "name active inside outside passing fault");
+        expect(&json["link_pairs"][0]["inside"], "interface state");
+        expect(&json["checks"][0], "name kind scope state detail since runs timeouts weight");
+        expect(
+            &json["bandwidth"][0],
+            "link minimum_bps interval_ns armed rate_bps demand_bps below_since failures",
+        );
         expect(&json["flaps"], "count window_ns maximum_allowed latched");
         expect(&json["bypass"], "driver engaged pairs");
         expect(&json["data_plane"], "program attached verdicts");
@@ -379,5 +396,7 @@ mod tests {
         assert_eq!(router["family"], "ipv4");
         assert_eq!(json["links"][0]["mode"], "native");
         assert_eq!(json["peers"][0]["health"], "unknown");
+        assert_eq!(json["checks"][0]["state"], "passing");
+        assert_eq!(json["link_pairs"][0]["inside"]["state"], "up");
     }
 }
