@@ -8,6 +8,7 @@ use crate::support::{
 use holdfast_lab::adverts::AdvertCapture;
 use holdfast_lab::clock::Moment;
 use holdfast_lab::daemon::{Daemon, Status};
+use holdfast_lab::netns::LabName;
 use holdfast_lab::poll::{always, eventually_true};
 use holdfast_lab::topology::{Segment, Side};
 use serde_json::Value;
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 struct Flag(PathBuf);
 
 impl Flag {
-    fn new(lab: &holdfast_lab::netns::LabName) -> Self {
+    fn new(lab: &LabName) -> Self {
         Flag(std::env::temp_dir().join(lab.part("flag")))
     }
 
@@ -33,8 +34,8 @@ impl Flag {
     fn check(&self, rest: &str) -> String {
         let path = self.0.display();
         format!(
-            "[[check]]\nname = \"flag\"\nkind = \"command\"\ncommand = [\"test\", \"-e\", \"{path}\"]\n\
-             interval = \"100ms\"\ntimeout = \"5s\"\n{rest}\n"
+            "[[check]]\nname = \"flag\"\nkind = \"command\"\ncommand = [\"/usr/bin/test\", \"-e\", \"{path}\"]\n\
+             interval = \"1s\"\n{rest}\n"
         )
     }
 }
@@ -141,9 +142,7 @@ fn a_positive_weight_raises_the_priority_while_the_check_passes() {
 
 #[test]
 fn a_check_of_a_group_moves_its_members_together() {
-    let flag = std::cell::OnceCell::new();
-    let path = std::env::temp_dir().join(holdfast_lab::netns::LabName::unique().part("flag"));
-    let flag = flag.get_or_init(|| Flag(path));
+    let flag = Flag::new(&LabName::unique());
     flag.raise();
     let gateways = Gateways::start(|side| match side {
         Side::A => flag.check("group = \"gateway\""),
@@ -194,7 +193,7 @@ fn checks_that_hang_delay_no_advert() {
     let checks: String = (0..CHECKS)
         .map(|number| {
             format!(
-                "[[check]]\nname = \"hang-{number}\"\nkind = \"command\"\ncommand = [\"sleep\", \"60\"]\n\
+                "[[check]]\nname = \"hang-{number}\"\nkind = \"command\"\ncommand = [\"/usr/bin/sleep\", \"60\"]\n\
                  interval = \"300ms\"\ntimeout = \"300ms\"\nweight = -1\n"
             )
         })
