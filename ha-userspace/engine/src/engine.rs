@@ -4,7 +4,7 @@
 //! touches only what is due. Input comes from the driver; nothing here does I/O or knows the time by itself.
 
 use crate::action::{Action, Cause};
-use crate::config::{InterfaceId, RouterId, Takeover};
+use crate::config::{InterfaceId, RouterId};
 use crate::groups::Groups;
 use crate::input::{Advert, Input};
 use crate::peers::Peers;
@@ -48,7 +48,6 @@ pub struct Engine {
     touched: BTreeSet<RouterId>,
     pub(crate) out: Outbox,
     pub(crate) peers: Peers,
-    pub(crate) takeover: Takeover,
     /// When frames of any kind were last received on an interface.
     pub(crate) frames: BTreeMap<InterfaceId, Instant>,
     /// Standing down by order; true once everything is given up.
@@ -209,6 +208,9 @@ impl Engine {
 
     /// A valid advert that counts.
     pub(crate) fn advert(&mut self, now: Instant, router: RouterId, advert: &Advert) {
+        if self.is_foreign_release(router, advert) {
+            return;
+        }
         let heard = self.touch(router).map(|(router, out)| router.hears(now, advert, out));
         self.draw(now, router, heard.unwrap_or(Consequence::None));
         self.heard_in_group(router);
@@ -303,7 +305,7 @@ impl Engine {
             }
         }
         let at_rest = || self.routers.values().all(Router::is_at_rest);
-        if self.stood_down == Some(false) && at_rest() {
+        if self.stood_down == Some(false) && !self.stopping && at_rest() {
             self.stood_down = Some(true);
             self.out.push(Action::StoodDown);
         }

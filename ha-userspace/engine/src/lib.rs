@@ -9,7 +9,9 @@
 pub mod action;
 pub mod bandwidth;
 pub mod config;
+mod corroboration;
 mod engine;
+mod fitness;
 mod flap_record;
 pub mod flaps;
 mod groups;
@@ -29,8 +31,8 @@ mod vrrp;
 pub use action::{Action, Cause, Notice, PolicyWrite, Role, Transition};
 pub use bandwidth::{BandwidthEvent, BandwidthGuard, BandwidthSettings, BandwidthView};
 pub use config::{
-    ChecksumPolicy, EngineConfig, Family, GroupId, InterfaceId, PeerCheck, PeerId, RouterConfig, RouterId, Takeover,
-    UnitId, Version,
+    ChecksumPolicy, EngineConfig, Family, GroupId, InterfaceId, PeerCheck, PeerId, RouterConfig, RouterId,
+    Takeover, UnitId, Version,
 };
 pub use engine::Engine;
 pub use flap_record::{FlapRecord, FlapUnit, FlapView, LatchReason, LatchRecord, LatchView};
