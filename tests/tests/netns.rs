@@ -9,6 +9,10 @@
 mod adverts;
 #[path = "../netns/bad_adverts.rs"]
 mod bad_adverts;
+#[path = "../netns/bandwidth.rs"]
+mod bandwidth;
+#[path = "../netns/checks.rs"]
+mod checks;
 #[path = "../netns/control_socket.rs"]
 mod control_socket;
 #[path = "../netns/crash.rs"]
@@ -19,6 +23,8 @@ mod environment;
 mod failover;
 #[path = "../netns/fence.rs"]
 mod fence;
+#[path = "../netns/gateways.rs"]
+mod gateways;
 #[path = "../netns/generic_mode.rs"]
 mod generic_mode;
 #[path = "../netns/groups.rs"]
@@ -27,6 +33,10 @@ mod groups;
 mod leaks;
 #[path = "../netns/peers.rs"]
 mod peers;
+#[path = "../netns/link_pairs.rs"]
+mod link_pairs;
+#[path = "../netns/maintenance.rs"]
+mod maintenance;
 #[path = "../netns/planned.rs"]
 mod planned;
 #[path = "../netns/preemption.rs"]

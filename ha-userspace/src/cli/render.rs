@@ -1,5 +1,7 @@
 //! Status and events as text for people: 80 columns, no colours. Pure text from the answers.
 
+mod fitness;
+
 use crate::config::units::show_duration;
 use crate::control::status::{
     AttachMode, FamilyName, Health, LinkStatus, PathStatus, PeerStatus, ReasonCounts, Status, VirtualRouterStatus,
@@ -36,12 +38,10 @@ pub(super) fn status(status: &Status, now: Timestamp) -> String {
         status.links.iter().for_each(|each| link(&mut text, each));
     }
     for pair in &status.link_pairs {
-        labelled(
-            &mut text,
-            "pair",
-            &format!("{} {}", pair.name, if pair.active { "active" } else { "DOWN" }),
-        );
+        fitness::pair(&mut text, pair);
     }
+    fitness::checks(&mut text, &status.checks, now);
+    fitness::bandwidth(&mut text, &status.bandwidth, now);
     text.push('\n');
     data_plane(&mut text, status);
     text
@@ -51,8 +51,10 @@ fn node(text: &mut String, status: &Status, now: Timestamp) {
     let node = &status.node;
     let id = node.id.map(|id| format!(" (id {id})")).unwrap_or_default();
     let primary = if node.primary { ", primary" } else { "" };
+    let maintenance = if node.maintenance { ", IN MAINTENANCE" } else { "" };
     let up = explain::age(node.started_at.until(now));
-    let line = format!("{}{id}, {}{primary}, holdfast {}, up {up}", node.name, node.mode, node.version);
+    let line =
+        format!("{}{id}, {}{primary}{maintenance}, holdfast {}, up {up}", node.name, node.mode, node.version);
     labelled_at(text, 0, "node", &line);
     let controller = &status.controller;
     let line = format!(
@@ -120,11 +122,12 @@ fn virtual_router(text: &mut String, router: &VirtualRouterStatus, now: Timestam
 }
 
 fn priority(router: &VirtualRouterStatus) -> String {
-    if router.priority == router.effective_priority {
-        router.priority.to_string()
-    } else {
-        format!("{}, now {}", router.priority, router.effective_priority)
-    }
+    let now = match router.priority == router.effective_priority {
+        true => router.priority.to_string(),
+        false => format!("{}, now {}", router.priority, router.effective_priority),
+    };
+    let unfit = router.unfit.map(|reason| format!(", UNFIT: {}", explain::fitness(reason)));
+    now + &unfit.unwrap_or_default()
 }
 
 fn active(router: &VirtualRouterStatus, now: Timestamp) -> String {
@@ -203,7 +206,7 @@ fn link(text: &mut String, link: &LinkStatus) {
         Some(AttachMode::Generic) => "generic",
         None => "NO XDP",
     };
-    let (rx, tx) = (rate(link.rx_bps), rate(link.tx_bps));
+    let (rx, tx) = (explain::rate(link.rx_bps), explain::rate(link.tx_bps));
     let _ = writeln!(text, "  {:<15}  {carrier:<4}  {mode:<7}  rx {rx:>9}  tx {tx:>9}", link.name);
 }
 
@@ -266,16 +269,6 @@ fn span(nanos: u64) -> String {
     show_duration(Duration::from_nanos(nanos - nanos % grain))
 }
 
-/// A rate with one decimal: `12.3Mbps`.
-fn rate(bits_per_second: u64) -> String {
-    const UNITS: [(u64, &str); 4] =
-        [(1_000_000_000_000, "Tbps"), (1_000_000_000, "Gbps"), (1_000_000, "Mbps"), (1_000, "kbps")];
-    UNITS.iter().find(|(size, _)| bits_per_second >= *size).map_or_else(
-        || format!("{bits_per_second}bps"),
-        |(size, unit)| format!("{}.{}{unit}", bits_per_second / size, bits_per_second % size / (size / 10)),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,7 +297,14 @@ peers
 
 links
   lan0             up    native   rx  12.3Mbps  tx    999bps
-  pair        edge active
+  pair        edge active (lan0 up, wan0 up)
+
+checks
+  upstream    passing for 59m 50s, weight -30 of group gateway, 120 runs, 1
+              timed out: ended with status 0
+
+bandwidth
+  wan0        12.3Mbps of 12.4Mbps wanted, at least 10.0Mbps over 10s, armed
 
 data plane    holdfast_xdp attached everywhere
   verdicts    advert-absorbed 42
@@ -353,12 +353,5 @@ data plane    holdfast_xdp attached everywhere
         let longest = text.lines().map(|line| line.chars().count()).max();
         assert!(longest <= Some(WIDTH), "{text}");
         assert!(text.contains("advert-absorbed 7, "));
-    }
-
-    #[test]
-    fn rates_have_one_decimal() {
-        for (bps, text) in [(0, "0bps"), (999, "999bps"), (1_000, "1.0kbps"), (12_345_678, "12.3Mbps")] {
-            assert_eq!(rate(bps), text);
-        }
     }
 }

@@ -35,6 +35,8 @@ pub enum Request {
         #[serde(default)]
         group: Option<String>,
     },
+    /// Take this node out of service, or back in.
+    Maintenance { on: bool },
 }
 
 /// What the daemon answers.
@@ -97,6 +99,7 @@ mod tests {
             (r#"{"request":"why","router":"lan"}"#, Request::Why { router: Some("lan".to_owned()) }),
             (r#"{"request":"reload"}"#, Request::Reload),
             (r#"{"request":"failover"}"#, Request::Failover { group: None }),
+            (r#"{"request":"maintenance","on":true}"#, Request::Maintenance { on: true }),
         ] {
             assert_eq!(serde_json::from_str::<Request>(json).unwrap(), request);
         }

@@ -35,16 +35,17 @@ pub enum Order {
     Status,
     Reload,
     Failover { group: Option<String> },
+    Maintenance { on: bool },
 }
 
 impl Order {
-    /// How long the answer may take. A failover waits for a successor, at worst for the longest
+    /// How long the answer may take. A failover, and maintenance like one, waits for a successor, at worst for the longest
     /// Active_Down_Interval (163.64 s, V-087).
     pub fn patience(&self) -> Duration {
         match self {
             Order::Status => Duration::from_secs(5),
             Order::Reload => Duration::from_secs(30),
-            Order::Failover { .. } => Duration::from_secs(180),
+            Order::Failover { .. } | Order::Maintenance { .. } => Duration::from_secs(180),
         }
     }
 }
@@ -171,6 +172,7 @@ async fn answer<H: ControlHandler>(request: Request, handler: &H, feed: &EventFe
         Request::Status => vec![order(Order::Status, handler).await],
         Request::Reload => vec![order(Order::Reload, handler).await],
         Request::Failover { group } => vec![order(Order::Failover { group }, handler).await],
+        Request::Maintenance { on } => vec![order(Order::Maintenance { on }, handler).await],
         Request::Why { router } => vec![why(router.as_deref(), feed)],
         Request::Events { since, .. } => {
             let events = feed.since(since).into_iter().map(|record| Response::Event((*record).clone()));

@@ -5,17 +5,21 @@
 //! is read before timers are judged, a lapsed lease is admitted before it is extended, and the lease is extended only
 //! after the whole pass.
 
-use super::bandwidth::BandwidthMeter;
+use super::bandwidth::Bandwidth;
 use super::discard_watch::{DiscardWatch, Remark};
+use super::fitness::Fitness;
 use super::instance::RunLock;
 use super::lease::Lease;
+use super::link_pairs::LinkPairs;
 use super::mailbox::{Inbox, Mailbox};
 use super::peers::{Credentials, PeerTable};
+use super::maintenance::Maintenance;
 use super::requests::{Command, PendingFailover};
 use super::routers::Routers;
 use super::stall::{Heard, StallWatch};
 use super::wiring::{Unsettled, WiringError};
 use super::{clock, plan};
+use crate::checks::CheckRunner;
 use crate::config::validated::Config;
 use crate::datapath::{Datapath, DatapathError, RingReader, RingRecord};
 use crate::effects::adverts::AdvertSender;
@@ -51,6 +55,9 @@ pub(super) struct Parts {
     pub(super) ring: RingReader,
     pub(super) adverts: AdvertSender,
     pub(super) effects: Effects,
+    pub(super) checks: CheckRunner,
+    /// The operator's switch, as it was left.
+    pub(super) maintenance: bool,
     pub(super) journal: Sender<Occurrence>,
     pub(super) feed: EventFeed,
     pub(super) own_mailbox: Mailbox<Command>,
@@ -76,7 +83,11 @@ pub(super) struct Controller {
     pub(super) started_at: SystemTime,
     pub(super) stopping: Stopping,
     pub(super) failovers: Vec<PendingFailover>,
-    pub(super) bandwidth: BandwidthMeter,
+    pub(super) bandwidth: Bandwidth,
+    pub(super) fitness: Fitness,
+    pub(super) link_pairs: LinkPairs,
+    pub(super) maintenance: Maintenance,
+    pub(super) checks: CheckRunner,
     pub(super) discards: DiscardWatch,
     pub(super) unsettled: Unsettled,
     pub(super) spare_loader: Option<JoinHandle<()>>,
@@ -122,7 +133,11 @@ impl Controller {
             started_at: SystemTime::now(),
             stopping: Stopping::No,
             failovers: Vec::new(),
-            bandwidth: BandwidthMeter::default(),
+            bandwidth: Bandwidth::default(),
+            fitness: Fitness::new(parts.maintenance),
+            link_pairs: LinkPairs::default(),
+            maintenance: Maintenance::default(),
+            checks: parts.checks,
             discards: DiscardWatch::default(),
             unsettled: Unsettled::default(),
             spare_loader: None,
@@ -205,7 +220,9 @@ impl Controller {
         }
         self.settle_links(now)?;
         self.judge_timers()?;
+        self.review_fitness(now)?;
         self.settle_failovers();
+        self.settle_maintenance();
         self.extend_lease()
     }
 
@@ -297,7 +314,6 @@ impl Controller {
             return Ok(());
         }
         self.admit_lapse(now)?;
-        self.measure_bandwidth(now)?;
         self.remark_discards(now)?;
         self.note_frames(now)?;
         self.read_peers(now)?;
@@ -332,18 +348,8 @@ impl Controller {
         Ok(())
     }
 
-    fn measure_bandwidth(&mut self, now: Instant) -> Result<(), DatapathError> {
-        for link in self.datapath.links() {
-            let counters = self.datapath.maps.read_link_counters(link.slot)?;
-            self.bandwidth.update(link.ifindex, now, counters);
-        }
-        let datapath = &self.datapath;
-        self.bandwidth.retain(|ifindex| datapath.link(ifindex).is_some());
-        Ok(())
-    }
-
     fn next_wake(&self) -> Instant {
-        let lease = self.lease.next_extension();
+        let lease = self.lease.next_extension().min(self.fitness_deadline());
         self.engine.next_deadline().map_or(lease, |deadline| deadline.min(lease))
     }
 

@@ -429,17 +429,16 @@ impl Controller {
         }
         said.ready &= !unready;
         said.flags = self.standing_flags();
-        said.health = self.health_bits();
+        said.health = self.fitness.health_bits();
         said
     }
 
     fn standing_flags(&self) -> u16 {
         let stopping = self.stopping != super::controller::Stopping::No;
-        if stopping { flag::DRAINING } else { 0 }
-    }
-
-    fn health_bits(&self) -> u16 {
-        0
+        [(stopping, flag::DRAINING), (self.fitness.is_in_maintenance(), flag::MAINTENANCE)]
+            .into_iter()
+            .filter(|(set, _)| *set)
+            .fold(0, |flags, (_, bit)| flags | bit)
     }
 
     /// Says of this node what has changed: to the map first, then in a round of probes if ownership changed.

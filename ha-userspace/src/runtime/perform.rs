@@ -98,6 +98,7 @@ impl Controller {
         let link = router.spec.attach_ifindex;
         if (before.role == Role::Active) != (policy.role == Role::Active) {
             self.write_link_policy(link)?;
+            self.fitness.role_changed();
         }
         Ok(())
     }
@@ -135,7 +136,7 @@ impl Controller {
         self.occur(now, event);
     }
 
-    fn occur(&self, now: Instant, event: Event) {
+    pub(super) fn occur(&self, now: Instant, event: Event) {
         tracing::info!("{}", explain::line(&event));
         // The journal's thread ends only after this one.
         let _ = self.journal.send(Occurrence { at: SystemTime::now(), boot_ns: now.as_nanos(), event });

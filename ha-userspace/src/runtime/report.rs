@@ -1,12 +1,13 @@
 //! Fills the status object from the engine's views and the maps. Reads only.
 
 use super::controller::Controller;
+use super::fitness_report;
 use super::routers::Router;
-use crate::config::validated::{LinkPair, Peer, VirtualRouter};
+use crate::config::validated::{Peer, VirtualRouter};
 use crate::control::status::{
-    AttachMode, BypassStatus, ControllerStatus, DataPlaneStatus, FamilyName, FlapStatus, Health,
-    LinkPairStatus, LinkStatus, NodeStatus, PathStatus, PeerStatus, ReasonCounts, SCHEMA, Status,
-    TransitionStatus, VirtualRouterStatus, mode_name,
+    AttachMode, BypassStatus, ControllerStatus, DataPlaneStatus, FamilyName, FlapStatus, Health, LinkStatus,
+    NodeStatus, PathStatus, PeerStatus, ReasonCounts, SCHEMA, Status, TransitionStatus, VirtualRouterStatus,
+    mode_name,
 };
 use crate::datapath::maps::Verdicts;
 use crate::datapath::{DatapathError, XdpAttachMode};
@@ -28,6 +29,7 @@ pub(super) fn status(controller: &Controller, now: Instant) -> Result<Status, Da
             id: config.node.id,
             mode: mode_name(config.ha.mode).into(),
             primary: config.ha.primary,
+            maintenance: controller.fitness.is_in_maintenance(),
             started_at: controller.started_at.into(),
             version: env!("CARGO_PKG_VERSION").into(),
         },
@@ -39,7 +41,9 @@ pub(super) fn status(controller: &Controller, now: Instant) -> Result<Status, Da
         },
         virtual_routers: routers.collect::<Result<_, _>>()?,
         peers: config.peers.iter().map(|peer| peer_status(controller, peer, &probed, now)).collect(),
-        link_pairs: config.link_pairs.iter().map(|pair| pair_status(controller, pair)).collect(),
+        link_pairs: fitness_report::pairs(controller),
+        checks: fitness_report::checks(controller, now),
+        bandwidth: fitness_report::bandwidth(controller, now),
         flaps: FlapStatus {
             count: 0,
             window_ns: u64::try_from(config.flaps.window.as_nanos()).unwrap_or(u64::MAX),
@@ -84,9 +88,9 @@ fn router_status(
         fenced: !owned && controller.config.ha.fence != crate::config::validated::Fence::None,
         held_until: view.and_then(|view| view.vouched_until).map(|at| wall_clock_ahead(at, now)),
         uncorroborated: state.uncorroborated,
-        unfit: view.and_then(|view| view.unfit),
         priority: config.priority.0,
         effective_priority: view.map_or(0, |view| view.effective_priority),
+        unfit: view.and_then(|view| view.unfit),
         active_since: view.and_then(|view| view.active_since).map(|at| wall_clock(at, now)),
         last_transition: last_transition(controller, router, view, now),
         active_router: view.and_then(|view| view.active_router).map(|(address, _)| address),
@@ -164,11 +168,6 @@ fn link_status(controller: &Controller, name: &str) -> Result<LinkStatus, Datapa
         tx_packets: counters.tx_packets,
         tx_bytes: counters.tx_bytes,
     })
-}
-
-fn pair_status(controller: &Controller, pair: &LinkPair) -> LinkPairStatus {
-    let up = |name: &str| controller.interfaces.by_name(name).is_some_and(|interface| interface.link.up);
-    LinkPairStatus { name: pair.name.clone(), active: up(&pair.inside) && up(&pair.outside) }
 }
 
 /// A peer as the probe thread judges it and as it spoke last.
@@ -254,7 +253,7 @@ fn occurred(verdicts: &Verdicts) -> ReasonCounts {
 }
 
 /// Wall-clock time of a boot-clock instant, for people.
-fn wall_clock(at: Instant, now: Instant) -> Timestamp {
+pub(super) fn wall_clock(at: Instant, now: Instant) -> Timestamp {
     let age = std::time::Duration::from_nanos(now.since(at).as_nanos());
     SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH).into()
 }

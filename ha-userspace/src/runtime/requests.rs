@@ -2,8 +2,10 @@
 
 use super::controller::{Controller, Stopping, report_left};
 use super::peers::Credentials;
+use super::maintenance::Switched;
 use super::report;
 use super::wiring::WiringError;
+use crate::checks::CheckReport;
 use crate::config::difference::difference;
 use crate::config::{self, Loaded, Problem};
 use crate::control::protocol::Response;
@@ -27,6 +29,10 @@ pub(super) enum Command {
     Effect(EffectOutcome),
     /// The effects thread removed everything but what is named.
     EffectsRemoved(Vec<String>),
+    /// A check came to another result.
+    Check(CheckReport),
+    /// The file of the maintenance switch is written.
+    Switched(Switched),
     /// A client of the control socket.
     Control(ControlCommand),
     /// A configuration that was read and validated off this thread, and who wants to know.
@@ -65,6 +71,8 @@ impl Controller {
                 report_left(&left);
                 self.stopping = Stopping::Done;
             }
+            Command::Check(report) => self.take_check_report(now, &report),
+            Command::Switched(switched) => self.take_switch(now, switched),
             Command::Control(ControlCommand { order, reply }) => self.handle_order(now, order, reply)?,
             Command::Reload { loaded, reply } => {
                 let response = self.reload(now, *loaded)?;
@@ -128,6 +136,7 @@ impl Controller {
             }
             Order::Reload => self.read_configuration(reply),
             Order::Failover { group } => self.fail_over(now, group, reply),
+            Order::Maintenance { on } => self.order_maintenance(on, reply),
         }
         Ok(())
     }
@@ -172,6 +181,9 @@ impl Controller {
                 return Ok(Response::refused(format!("nothing was changed: {error}")));
             }
         }
+        if let Err(error) = self.checks.reconfigure(&loaded.config.checks) {
+            return Ok(Response::refused(format!("nothing was changed: {error}")));
+        }
         self.config = loaded.config;
         self.credentials = credentials;
         self.apply_configuration(now)?;
@@ -203,7 +215,10 @@ impl Controller {
                 reply.send(Response::refused("this node is not Active for any of it: nothing to release"));
             return;
         }
-        self.engine.handle_input(now, Input::Failover { group: number, cause: holdfast_engine::Cause::FailoverCommand });
+        self.engine.handle_input(
+            now,
+            Input::Failover { group: number, cause: holdfast_engine::Cause::FailoverCommand },
+        );
         self.failovers.push(PendingFailover { routers, reply });
     }
 
@@ -236,7 +251,7 @@ impl Controller {
         self.numbers.group_names().remove(&number?)
     }
 
-    fn name_of(&self, id: RouterId) -> String {
+    pub(super) fn name_of(&self, id: RouterId) -> String {
         self.routers.get(id).map_or_else(|| format!("#{}", id.0), |router| router.config.name.clone())
     }
 }

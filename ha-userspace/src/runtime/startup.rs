@@ -7,9 +7,11 @@ use super::controller::{Controller, Parts};
 use super::instance::Instance;
 use super::mailbox::{Inbox, Mailbox, mailbox};
 use super::peers::Credentials;
+use super::maintenance;
 use super::realtime::{self, RealtimePriority};
 use super::requests::Command;
 use super::server;
+use crate::checks::CheckRunner;
 use crate::config::Loaded;
 use crate::config::validated::{Config, Node};
 use crate::datapath::Datapath;
@@ -111,6 +113,11 @@ fn build_parts(
         }),
     })
     .context("starting the probe thread")?;
+    let reports = mailbox.clone();
+    let sink = move |report| {
+        reports.send(Command::Check(report));
+    };
+    let checks = CheckRunner::spawn(&config.checks, Box::new(sink)).context("starting the checks")?;
     Ok(Parts {
         config: config.clone(),
         config_path: config_path.into(),
@@ -118,6 +125,8 @@ fn build_parts(
         ring,
         adverts,
         effects,
+        checks,
+        maintenance: maintenance::left_on(&config.node.state_dir),
         journal,
         feed,
         own_mailbox: mailbox.clone(),

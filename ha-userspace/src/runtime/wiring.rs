@@ -32,6 +32,7 @@ impl Controller {
         self.engine.handle_input(now, Input::Configured(engine_config));
         self.perform_actions(now)?;
         self.drop_routers(&wanted)?;
+        self.configure_fitness(now)?;
         self.attach_links();
         self.datapath.maps.write_vips(self.routers.iter().map(|router| &router.spec))?;
         self.rewire(now)
@@ -105,7 +106,10 @@ impl Controller {
         match std::mem::take(&mut self.unsettled) {
             Unsettled::Nothing => return Ok(()),
             Unsettled::Addresses => {}
-            Unsettled::Links => self.attach_links(),
+            Unsettled::Links => {
+                self.attach_links();
+                self.read_ports(now);
+            }
         }
         self.rewire(now)
     }
@@ -371,7 +375,7 @@ pub(super) enum WiringError {
     Datapath(#[from] DatapathError),
 }
 
-fn monitored_names(config: &Config) -> BTreeSet<String> {
+pub(super) fn monitored_names(config: &Config) -> BTreeSet<String> {
     let routers = config.virtual_routers.iter().map(|router| router.interface.clone());
     let pairs = config.link_pairs.iter().flat_map(|pair| [pair.inside.clone(), pair.outside.clone()]);
     routers.chain(pairs).collect()
