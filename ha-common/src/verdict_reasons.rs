@@ -9,6 +9,8 @@ pub enum Verdict {
     Drop,
     /// Sent back out of the interface it came in on.
     Transmit,
+    /// Sent out of the other port of its pair.
+    Redirect,
 }
 
 /// Slots per counter array; more than there are reasons, so that a new one does not change the layout.
@@ -130,6 +132,10 @@ verdict_reasons! {
     FenceMacOut = 40, "fence-mac-out", Drop;
     /// Our own advert, stopped because the router is not owned.
     FenceAdvertOut = 41, "fence-advert-out", Drop;
+    /// Sent as it is to the other port of an engaged bypass pair.
+    Bypassed = 42, "bypassed", Redirect;
+    /// The pair is in bypass, but its other port does not exist.
+    BypassPortMissing = 43, "bypass-port-missing", Drop;
 }
 
 const _: () = assert!(VerdictReason::ALL.len() <= REASON_SLOTS);
