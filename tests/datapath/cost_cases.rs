@@ -3,6 +3,7 @@
 //! Every measurement checks that each of its runs ended in the verdict that the case is about: a fast discard for
 //! another reason would otherwise look like a good figure.
 
+use super::bypass_fixtures::{engaged, on_guard, released, to_stranger};
 use super::fixture::{as_answering_owner, as_backup};
 use super::frames::*;
 use super::plane::{Plane, V4};
@@ -32,6 +33,24 @@ pub(crate) fn transit() -> Vec<CostCase> {
             arrange: behind_the_open_forwarding_fence,
             frame: udp_v4(STRANGER),
             verdict: None,
+        },
+        CostCase {
+            what: "IPv4 transit of a released bypass pair",
+            arrange: released,
+            frame: to_stranger(udp_v4(STRANGER)),
+            verdict: None,
+        },
+        CostCase {
+            what: "IPv4 transit of a pair that engages on controller loss",
+            arrange: on_guard,
+            frame: to_stranger(udp_v4(STRANGER)),
+            verdict: None,
+        },
+        CostCase {
+            what: "IPv4 bypassed, without the sending",
+            arrange: engaged,
+            frame: to_stranger(udp_v4(STRANGER)),
+            verdict: Some(Bypassed),
         },
     ]
 }

@@ -24,6 +24,9 @@ const MAPS: &[&str] = &[
     names::VIP_FILTER,
     names::LOCAL_ADDRESSES,
     names::VERDICTS,
+    names::BYPASS_LINKS,
+    names::BYPASS_PAIRS,
+    names::BYPASS_PORTS,
     names::EVENTS,
 ];
 

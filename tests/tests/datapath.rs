@@ -8,6 +8,8 @@
 mod advert_fixtures;
 #[path = "../datapath/behaviour.rs"]
 mod behaviour;
+#[path = "../datapath/bypass_fixtures.rs"]
+mod bypass_fixtures;
 #[path = "../datapath/cost.rs"]
 mod cost;
 #[path = "../datapath/cost_cases.rs"]
@@ -70,6 +72,13 @@ fn the_outbound_fence() {
 }
 
 #[test]
+fn the_bypass_wire() {
+    check(&bypass_fixtures::crossing());
+    check(&bypass_fixtures::staying());
+    check(&bypass_fixtures::not_engaged());
+}
+
+#[test]
 fn every_reason_has_a_fixture() {
     let tables = [
         advert_fixtures::accepted(),
@@ -78,6 +87,7 @@ fn every_reason_has_a_fixture() {
         fence_fixtures::inbound(),
         fence_fixtures::forwarding(),
         fence_fixtures::outbound(),
+        bypass_fixtures::crossing(),
     ];
     let fixtures = tables.iter().flatten();
     let covered: Vec<VerdictReason> = fixtures

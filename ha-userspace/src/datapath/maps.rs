@@ -1,6 +1,6 @@
 //! Typed access to the shared maps. One method per thing the controller writes or reads.
 
-use super::{DatapathError, RouterSpec};
+use super::{BypassMaps, DatapathError, RouterSpec};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use ha_common::maps::keys::{RouterKey, SourceKey, VIP_FILTER_WORDS, VipKey, filter_bit, mapped};
 use ha_common::maps::names;
@@ -45,6 +45,7 @@ pub struct MapSet {
     vip_filter: Array<MapData, u64>,
     local_addresses: HashMap<MapData, [u8; 16], u32>,
     verdicts: PerCpuArray<MapData, u64>,
+    bypass: Option<BypassMaps>,
     /// What stands in `VIPS`, to compute the filter and differences from.
     vips_written: BTreeMap<[u8; 20], u32>,
     locals_written: BTreeSet<[u8; 16]>,
@@ -59,6 +60,7 @@ macro_rules! typed {
 impl MapSet {
     /// Takes the maps out of a loaded object.
     pub(super) fn take(ebpf: &mut aya::Ebpf) -> Result<(Self, RingBuf<MapData>), DatapathError> {
+        let bypass = Some(BypassMaps::take(ebpf)?);
         let maps = Self {
             lease: typed!(ebpf, names::LEASE),
             settings: typed!(ebpf, names::SETTINGS),
@@ -74,11 +76,17 @@ impl MapSet {
             vip_filter: typed!(ebpf, names::VIP_FILTER),
             local_addresses: typed!(ebpf, names::LOCAL_ADDRESSES),
             verdicts: typed!(ebpf, names::VERDICTS),
+            bypass,
             vips_written: BTreeMap::new(),
             locals_written: BTreeSet::new(),
         };
         let ring = typed!(ebpf, names::EVENTS);
         Ok((maps, ring))
+    }
+
+    /// The maps of the bypass wire, for the driver that alone writes them; `None` once they were taken.
+    pub fn take_bypass(&mut self) -> Option<BypassMaps> {
+        self.bypass.take()
     }
 
     pub fn write_settings(&mut self, fence: u32) -> Result<(), DatapathError> {
@@ -262,7 +270,7 @@ fn vip_from_order(bytes: &[u8; 20]) -> VipKey {
     bytemuck::pod_read_unaligned(bytes)
 }
 
-fn take(ebpf: &mut aya::Ebpf, name: &'static str) -> Result<Map, DatapathError> {
+pub(super) fn take(ebpf: &mut aya::Ebpf, name: &'static str) -> Result<Map, DatapathError> {
     ebpf.take_map(name).ok_or_else(|| DatapathError::Map {
         name,
         reason: "missing from the BPF object; rebuild with `cargo xtask build`".into(),
@@ -281,6 +289,6 @@ fn ignore_missing(result: Result<(), aya::maps::MapError>) -> Result<(), aya::ma
     }
 }
 
-fn map_error(name: &'static str, error: aya::maps::MapError) -> DatapathError {
+pub(super) fn map_error(name: &'static str, error: aya::maps::MapError) -> DatapathError {
     DatapathError::Map { name, reason: error.to_string() }
 }

@@ -101,7 +101,7 @@ mod tests {
                 )
             })
             .collect();
-        parse(&text).unwrap().config.virtual_routers
+        parse(&text, "test.toml").unwrap().config.virtual_routers
     }
 
     fn numbers(routers: &[VirtualRouter]) -> UnitNumbers {
