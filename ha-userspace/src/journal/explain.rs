@@ -38,8 +38,12 @@ pub fn cause(cause: Cause) -> &'static str {
         Cause::Reconfigured => "the configuration removed or changed it",
         Cause::PeerUnhealthy => "the peer that owned it was silent on every path",
         Cause::VouchEnded => "adverts were missing and the owner's data plane vouched for it no longer",
-        Cause::RequirementFailed => "this node failed a requirement (links or checks) and a successor was heard",
-        Cause::Unheard => "this node could not be heard on the segment, or could not hear, while a peer could",
+        Cause::RequirementFailed => {
+            "this node failed a requirement (links or checks) and a successor was heard"
+        }
+        Cause::Unheard => {
+            "this node could not be heard on the segment, or could not hear, while a peer could"
+        }
         Cause::Maintenance => "the operator put this node into maintenance",
         Cause::LowBandwidth => "the traffic stayed below the minimum bandwidth and a successor was heard",
         Cause::FlapLatch => "ownership flapped more often than allowed and this node stands down",
@@ -174,6 +178,7 @@ fn node_notice(notice: &NoticeEvent) -> String {
         NoticeEvent::BandwidthLow { link, detail } => format!("{link}: low bandwidth: {detail}"),
         NoticeEvent::FlapLatched { detail } => format!("flaps have latched this node: {detail}"),
         NoticeEvent::FlapReleased { detail } => format!("the flap latch is released: {detail}"),
+        NoticeEvent::FlapRecordFault { fault } => format!("the record of flaps: {fault}"),
         NoticeEvent::BypassEngaged { pair } => format!("bypass of {pair} is engaged"),
         NoticeEvent::BypassReleased { pair } => format!("bypass of {pair} is released"),
         NoticeEvent::BypassFault { pair, fault } => format!("bypass of {pair}: {fault}"),

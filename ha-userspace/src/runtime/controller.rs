@@ -6,7 +6,9 @@
 //! after the whole pass.
 
 use super::bandwidth::BandwidthMeter;
+use super::bypassing::Bypassing;
 use super::discard_watch::{DiscardWatch, Remark};
+use super::governor::Governor;
 use super::instance::RunLock;
 use super::lease::Lease;
 use super::mailbox::{Inbox, Mailbox};
@@ -15,6 +17,7 @@ use super::routers::Routers;
 use super::stall::{Heard, StallWatch};
 use super::wiring::{Unsettled, WiringError};
 use super::{clock, plan};
+use crate::bypass::Bypass;
 use crate::config::validated::Config;
 use crate::datapath::{Datapath, DatapathError, RingReader};
 use crate::effects::adverts::AdvertSender;
@@ -52,6 +55,8 @@ pub(super) struct Parts {
     pub(super) journal: Sender<Occurrence>,
     pub(super) feed: EventFeed,
     pub(super) own_mailbox: Mailbox<Command>,
+    pub(super) governor: Governor,
+    pub(super) bypass: Option<Bypass>,
     /// Held until everything is down.
     pub(super) run_lock: RunLock,
 }
@@ -83,6 +88,8 @@ pub(super) struct Controller {
     pub(super) journal: Sender<Occurrence>,
     pub(super) feed: EventFeed,
     pub(super) own_mailbox: Mailbox<Command>,
+    pub(super) governor: Governor,
+    pub(super) bypassing: Bypassing,
     run_lock: RunLock,
 }
 
@@ -116,6 +123,8 @@ impl Controller {
             spare_loader: None,
             releasing: false,
             ring_overflows: 0,
+            governor: parts.governor,
+            bypassing: Bypassing::new(&parts.config, parts.bypass),
             config: parts.config,
             config_path: parts.config_path,
             datapath: parts.datapath,
@@ -147,6 +156,9 @@ impl Controller {
         self.attach_for(&config)?;
         let now = clock::now();
         self.write_lease(now)?;
+        // A node that is latched stands down before anything can be owned.
+        self.begin_flaps(now);
+        self.settle_bypass(now)?;
         Ok(self.apply_configuration(now)?)
     }
 
@@ -166,6 +178,9 @@ impl Controller {
     pub(super) fn take_down(self, inbox: &Inbox<Command>) -> Result<(), DatapathError> {
         let Self { datapath, adverts, effects, own_mailbox, run_lock, spare_loader, .. } = self;
         drop(adverts);
+        let graceful = self.stopping == Stopping::Done;
+        self.governor.end(clock::now(), graceful);
+        self.bypassing.end(graceful);
         if self.stopping != Stopping::Done {
             effects.remove_all(move |left| {
                 own_mailbox.send(Command::EffectsRemoved(left));
@@ -192,6 +207,9 @@ impl Controller {
         }
         self.settle_links(now)?;
         self.judge_timers()?;
+        self.settle_flaps(now);
+        self.perform_actions(now)?;
+        self.settle_bypass(now)?;
         self.settle_failovers();
         self.extend_lease()
     }
@@ -275,6 +293,7 @@ impl Controller {
         self.admit_lapse(now)?;
         self.measure_bandwidth(now)?;
         self.remark_discards(now)?;
+        self.pet_bypass();
         let before = self.lease.until();
         self.write_lease(now)?;
         let written = clock::now();
@@ -316,7 +335,9 @@ impl Controller {
 
     fn next_wake(&self) -> Instant {
         let lease = self.lease.next_extension();
-        self.engine.next_deadline().map_or(lease, |deadline| deadline.min(lease))
+        let flaps = self.governor.next_wake(clock::now());
+        let others = [self.engine.next_deadline(), flaps, self.bypassing.next_wake()];
+        others.into_iter().flatten().fold(lease, Ord::min)
     }
 
     fn heard(&self) -> Result<Heard, DatapathError> {

@@ -1,10 +1,13 @@
 //! Drives the engine: the threads, the clock, the controller's loop and its lease.
 
 mod bandwidth;
+mod bypassing;
 pub mod clock;
 mod controller;
 mod discard_watch;
+mod governor;
 pub mod instance;
+mod latch_writer;
 mod lease;
 pub mod mailbox;
 mod peers;

@@ -39,7 +39,10 @@ impl Controller {
                 self.effects.add_addresses(router);
             }
             Action::PrepareAddresses { .. } => {}
-            Action::RemoveAddresses { router } => self.effects.remove_addresses(router),
+            Action::RemoveAddresses { router } => {
+                self.bypassing.note_leaving(router);
+                self.effects.remove_addresses(router);
+            }
             Action::Announce { router } => {
                 if let Some(state) = self.routers.get(router) {
                     self.adverts.announce(router, state.announcements(), DEFAULT_ROUNDS);
@@ -48,7 +51,8 @@ impl Controller {
             Action::Record(transition) => self.record(now, &transition),
             Action::Notify(notice) => self.occur(now, Event::from_notice(&notice, &self.names())),
             Action::Stopped => self.flush_effects(),
-            Action::StoodDown | Action::TrustPeer { .. } | Action::ProbeNow { .. } => {}
+            Action::StoodDown => self.stood_down(now),
+            Action::TrustPeer { .. } | Action::ProbeNow { .. } => {}
         }
         Ok(())
     }
@@ -109,7 +113,7 @@ impl Controller {
             ifindex,
             routers: here().count() as u32,
             owned: here().filter(|router| router.standing.role == Role::Active).count() as u32,
-            mac: here().next().map(|router| router.mac.0).unwrap_or_default(),
+            mac: self.port_mac(ifindex, here().next()),
             reserved: [0; 2],
         };
         self.datapath.maps.write_link(slot, policy)
@@ -118,10 +122,16 @@ impl Controller {
     fn record(&mut self, now: Instant, transition: &Transition) {
         let event = Event::from_transition(transition, &self.names());
         self.occur(now, event);
+        self.note_flap(now, transition);
     }
 
-    fn occur(&self, now: Instant, event: Event) {
+    pub(super) fn occur(&self, now: Instant, event: Event) {
         tracing::info!("{}", explain::line(&event));
+        self.record_event(now, event);
+    }
+
+    /// To the journal alone, for what the log says in its own way.
+    pub(super) fn record_event(&self, now: Instant, event: Event) {
         // The journal's thread ends only after this one.
         let _ = self.journal.send(Occurrence { at: SystemTime::now(), boot_ns: now.as_nanos(), event });
     }

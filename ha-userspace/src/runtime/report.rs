@@ -4,9 +4,9 @@ use super::controller::Controller;
 use super::routers::Router;
 use crate::config::validated::{LinkPair, Peer, VirtualRouter};
 use crate::control::status::{
-    AttachMode, BypassStatus, ControllerStatus, DataPlaneStatus, FamilyName, FlapStatus, Health,
+    AttachMode, BypassFaultStatus, BypassStatus, ControllerStatus, DataPlaneStatus, FamilyName, Health,
     LinkPairStatus, LinkStatus, NodeStatus, PathStatus, PeerStatus, ReasonCounts, SCHEMA, Status,
-    TransitionStatus, VirtualRouterStatus, mode_name,
+    TransitionStatus, VirtualRouterStatus, WatchdogStatus, driver_name, mode_name, topology_name,
 };
 use crate::datapath::maps::Verdicts;
 use crate::datapath::{DatapathError, XdpAttachMode};
@@ -39,13 +39,8 @@ pub(super) fn status(controller: &Controller, now: Instant) -> Result<Status, Da
         virtual_routers: routers.collect::<Result<_, _>>()?,
         peers: config.peers.iter().map(unprobed).collect(),
         link_pairs: config.link_pairs.iter().map(|pair| pair_status(controller, pair)).collect(),
-        flaps: FlapStatus {
-            count: 0,
-            window_ns: u64::try_from(config.flaps.window.as_nanos()).unwrap_or(u64::MAX),
-            maximum_allowed: config.flaps.maximum_allowed,
-            latched: false,
-        },
-        bypass: BypassStatus { driver: "none".into(), engaged: false, pairs: Vec::new() },
+        flaps: controller.governor.status(now),
+        bypass: bypass_status(controller, now),
         data_plane: DataPlaneStatus {
             program: controller.datapath.program(),
             attached: links.iter().all(|link| link.mode.is_some()),
@@ -184,6 +179,27 @@ fn unprobed(peer: &Peer) -> PeerStatus {
         paths: peer.addresses.iter().map(path).collect(),
         role: None,
         controller_heartbeat_age_ns: None,
+    }
+}
+
+fn bypass_status(controller: &Controller, now: Instant) -> BypassStatus {
+    let (config, bypassing) = (&controller.config.bypass, &controller.bypassing);
+    let nanos = |span: std::time::Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+    let engaged = bypassing.engaged();
+    let fault =
+        |(pair, fault): (&String, &String)| BypassFaultStatus { pair: pair.clone(), fault: fault.clone() };
+    BypassStatus {
+        driver: driver_name(&config.driver).into(),
+        topology: topology_name(&config.driver, config.topology).map(Into::into),
+        engaged: !engaged.is_empty(),
+        wanted: bypassing.wanted(),
+        pairs: engaged,
+        faults: bypassing.faults().map(fault).collect(),
+        watchdog: config.watchdog.map(|watchdog| WatchdogStatus {
+            timeout_ns: nanos(watchdog.timeout),
+            pet_interval_ns: nanos(watchdog.pet_interval),
+            proof_age_ns: bypassing.proven_at().map(|at| now.since(at).as_nanos()),
+        }),
     }
 }
 

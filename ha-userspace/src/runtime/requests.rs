@@ -1,8 +1,10 @@
 //! What reaches the controller from outside its loop: links, outcomes, orders, signals.
 
 use super::controller::{Controller, Stopping, report_left};
+use super::latch_writer::Saved;
 use super::report;
 use super::wiring::WiringError;
+use crate::bypass::BypassReport;
 use crate::config::difference::difference;
 use crate::config::{self, Loaded, Problem};
 use crate::control::protocol::Response;
@@ -30,6 +32,10 @@ pub(super) enum Command {
     Reload { loaded: Box<Result<Loaded, Vec<Problem>>>, reply: Option<oneshot::Sender<Response>> },
     /// A program pair for the next interface, loaded off this thread.
     Spare(SparePrograms),
+    /// The record of flaps was written, or could not be.
+    LatchSaved(Saved),
+    /// The bypass thread has read a pair back.
+    Bypass(BypassReport),
     /// SIGTERM or SIGINT.
     Shutdown,
 }
@@ -62,6 +68,8 @@ impl Controller {
                     let _ = reply.send(response);
                 }
             }
+            Command::LatchSaved(saved) => self.latch_saved(now, saved),
+            Command::Bypass(report) => self.bypass_report(now, report),
             Command::Shutdown => self.shut_down(now),
         }
         Ok(())
@@ -81,6 +89,9 @@ impl Controller {
     }
 
     fn handle_outcome(&mut self, now: Instant, outcome: EffectOutcome) {
+        if let EffectOutcome::AddressesRemoved { router, .. } = &outcome {
+            self.bypassing.note_left(*router);
+        }
         match outcome {
             EffectOutcome::AddressesAdded { router, outcome } => {
                 self.engine.handle_input(now, Input::AddressesAdded { router, outcome });
@@ -112,6 +123,7 @@ impl Controller {
                 let _ = reply.send(Response::Status(Box::new(status)));
             }
             Order::Reload => self.read_configuration(reply),
+            Order::Bypass { switch, pair } => self.order_bypass(now, switch, pair.as_deref(), reply),
             Order::Failover { group } => self.fail_over(now, group, reply),
         }
         Ok(())
@@ -177,7 +189,10 @@ impl Controller {
                 reply.send(Response::refused("this node is not Active for any of it: nothing to release"));
             return;
         }
-        self.engine.handle_input(now, Input::Failover { group: number, cause: holdfast_engine::Cause::FailoverCommand });
+        self.engine.handle_input(
+            now,
+            Input::Failover { group: number, cause: holdfast_engine::Cause::FailoverCommand },
+        );
         self.failovers.push(PendingFailover { routers, reply });
     }
 

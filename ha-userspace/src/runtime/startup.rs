@@ -3,12 +3,15 @@
 //! Start: locks, then what a dead daemon left (addresses first, programs last), then the data plane, then the threads.
 //! Stop: addresses, then programs. A failure on the way undoes what was done before it.
 
+use super::bypassing::{port_pairs, report_sink, wire_maps};
 use super::controller::{Controller, Parts};
+use super::governor::Governor;
 use super::instance::Instance;
 use super::mailbox::{Inbox, Mailbox, mailbox};
 use super::realtime::{self, RealtimePriority};
 use super::requests::Command;
-use super::server;
+use super::{clock, server};
+use crate::bypass::Bypass;
 use crate::config::Loaded;
 use crate::config::validated::{Config, Node};
 use crate::datapath::Datapath;
@@ -94,7 +97,12 @@ fn build_parts(
         tracing::warn!("{warning}");
     }
     let (journal, feed) = start_journal(&config.node.state_dir)?;
-    let (datapath, ring) = Datapath::load(pins)?;
+    let (mut datapath, ring) = Datapath::load(pins)?;
+    let governor = Governor::restore(config, &config.node.state_dir, clock::now(), mailbox)
+        .context("starting the thread that keeps the flap record")?;
+    let maps = wire_maps(config, &mut datapath);
+    let bypass =
+        Bypass::spawn(&config.bypass, &port_pairs(&config.link_pairs), maps, report_sink(mailbox.clone()))?;
     Ok(Parts {
         config: config.clone(),
         config_path: config_path.into(),
@@ -105,6 +113,8 @@ fn build_parts(
         journal,
         feed,
         own_mailbox: mailbox.clone(),
+        governor,
+        bypass,
         run_lock,
     })
 }

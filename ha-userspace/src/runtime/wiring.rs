@@ -21,6 +21,7 @@ impl Controller {
     /// Brings every room to `self.config`: at start, and after a reload has replaced it.
     pub(super) fn apply_configuration(&mut self, now: Instant) -> Result<(), DatapathError> {
         let (wanted, engine_config) = self.numbers.number(&self.config);
+        self.number_flap_units(now, &wanted);
         self.datapath.maps.write_settings(fence_number(&self.config))?;
         self.lease.set_span(plan::span(self.config.ha.controller_lease));
         self.set_stall_threshold();
@@ -224,6 +225,7 @@ impl Controller {
             self.rewire_router(now, id, &facts)?;
         }
         self.write_local_addresses()?;
+        self.rewire_bypass()?;
         for ifindex in links.into_iter().filter(|ifindex| *ifindex != 0) {
             self.write_link_policy(ifindex)?;
         }
