@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 const SIOCETHTOOL: libc::c_ulong = 0x8946;
 const ETHTOOL_STXCSUM: u32 = 0x17;
+const ETHTOOL_SGRO: u32 = 0x2c;
 
 #[repr(C)]
 struct EthtoolValue {
@@ -37,7 +38,16 @@ pub(crate) fn mac(interface: &str) -> Result<[u8; 6]> {
 
 /// Turns transmit checksum offload off, so that frames on the wire carry complete checksums.
 pub(crate) fn disable_checksum_offload(interface: &str) -> Result<()> {
-    let mut value = EthtoolValue { command: ETHTOOL_STXCSUM, data: 0 };
+    ethtool(interface, ETHTOOL_STXCSUM, 0)
+}
+
+/// Turns generic receive offload on. A veth then takes in what its peer is sent by XDP redirect, at any frame size.
+pub(crate) fn enable_receive_offload(interface: &str) -> Result<()> {
+    ethtool(interface, ETHTOOL_SGRO, 1)
+}
+
+fn ethtool(interface: &str, command: u32, data: u32) -> Result<()> {
+    let mut value = EthtoolValue { command, data };
     let mut request = request_for(interface)?;
     request.ifr_ifru.ifru_data = (&raw mut value).cast();
     call(SIOCETHTOOL, &mut request)
