@@ -11,7 +11,7 @@ use holdfast::config::validated;
 use holdfast::datapath::bpffs::PinDirectory;
 use holdfast::datapath::{Datapath, MonitoredLink, WirePort, XdpAttachMode};
 use holdfast::runtime::clock;
-use holdfast_lab::fabric::connect_hosts;
+use holdfast_lab::fabric::{connect_hosts, strips_tags};
 use holdfast_lab::forge::AdvertSpec;
 use holdfast_lab::netns::LabName;
 use holdfast_lab::packet_socket::PacketSocket;
@@ -254,6 +254,19 @@ fn the_gateway_is_reached_through_both_of_its_ports_while_engaged() {
 
 fn gateway_mac(lab: &Lab, interface: &str) -> [u8; 6] {
     PacketSocket::open(&lab.gw, interface).unwrap().mac
+}
+
+#[test]
+fn the_ports_of_a_wire_leave_tags_in_the_frame() {
+    let lab = Lab::build();
+    let strip = || ["in0", "out0"].map(|port| strips_tags(&lab.gw, port).unwrap());
+    assert_eq!(strip(), [true, true], "as a NIC comes");
+    let plane = lab.load(false, LONG_LEASE);
+    plane.reads(Reading::Released);
+    eventually("tags stay in the frame", SOON, || (strip() == [false, false]).then_some(())).unwrap();
+    let Plane { bypass, .. } = plane;
+    bypass.stop();
+    assert_eq!(strip(), [true, true], "a clean stop leaves the NIC as it was");
 }
 
 #[test]

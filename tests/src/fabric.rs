@@ -41,6 +41,12 @@ pub fn connect_hosts(near: (&Namespace, &str), far: (&Namespace, &str), mtu: u32
     Ok(())
 }
 
+/// Whether an interface takes VLAN tags off what it receives.
+pub fn strips_tags(host: &Namespace, interface: &str) -> Result<bool> {
+    let asked = host.enter(|| link_ioctl::strips_tags(interface))?;
+    asked.with_context(|| format!("offloads of {interface} in {}", host.name()))
+}
+
 /// One end of a wire at the fabric. Copies name the same port.
 #[derive(Clone, Debug)]
 pub struct Port {
