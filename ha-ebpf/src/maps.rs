@@ -12,8 +12,8 @@ use ha_common::{
     maps::{
         keys::{RouterKey, SourceKey, VIP_FILTER_WORDS, VipKey},
         values::{
-            AdvertTemplate, BypassLink, BypassPair, Lease, LinkCounters, LinkPolicy, MAX_LINK_PAIRS, MAX_LINKS,
-            MAX_ROUTERS, MAX_VIPS, RouterPolicy, RouterState, RouterVerdicts, Settings, fence,
+            AdvertTemplate, BypassLink, BypassPair, Lease, LinkCounters, LinkPolicy, MAX_LINK_PAIRS,
+            MAX_LINKS, MAX_ROUTERS, MAX_VIPS, RouterPolicy, RouterState, RouterVerdicts, Settings, fence,
         },
     },
     verdict_reasons::REASON_SLOTS,

@@ -9,6 +9,8 @@
 mod adverts;
 #[path = "../netns/bad_adverts.rs"]
 mod bad_adverts;
+#[path = "../netns/bypass_wire.rs"]
+mod bypass_wire;
 #[path = "../netns/control_socket.rs"]
 mod control_socket;
 #[path = "../netns/crash.rs"]

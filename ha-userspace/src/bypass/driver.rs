@@ -2,6 +2,7 @@
 
 use super::pair::PortPair;
 use super::xdp::WirePorts;
+use crate::datapath::BypassMaps;
 use serde::Serialize;
 use std::io;
 use std::path::PathBuf;
@@ -66,6 +67,11 @@ pub trait BypassDriver: Send {
     /// Tells the ports as they stand now to a driver that goes by them.
     fn rewire(&mut self, _ports: &[WirePorts]) -> Result<(), DriverError> {
         Ok(())
+    }
+
+    /// Gives back the maps of the data plane, where the driver goes by them.
+    fn into_maps(self: Box<Self>) -> Option<BypassMaps> {
+        None
     }
 }
 

@@ -9,6 +9,7 @@ use super::driver::{BypassDriver, ReadBack, Reading};
 use super::pair::{BypassReport, PortPair, Wanted};
 use super::watchdog::PetTimer;
 use super::xdp::WirePorts;
+use crate::datapath::BypassMaps;
 use holdfast_engine::{Duration, Instant};
 
 /// Time that a relay may take to move before its reading counts.
@@ -142,17 +143,15 @@ impl Keeper {
         }
     }
 
-    /// Ends the watchdogs: the daemon stops of its own will.
-    pub(super) fn stop(&mut self) {
-        if self.pets.is_none() {
-            return;
-        }
-        for watch in &self.watches {
+    /// Ends the watchdogs: the daemon stops of its own will. Gives back the maps of the data plane, if it had them.
+    pub(super) fn stop(mut self) -> Option<BypassMaps> {
+        for watch in self.watches.iter().filter(|watch| watch.has_watchdog) {
             if let Err(error) = self.driver.disarm(&watch.pair) {
                 let pair = &watch.pair.name;
                 tracing::warn!(pair, "the bypass watchdog could not be disarmed and will trip: {error}");
             }
         }
+        self.driver.into_maps()
     }
 
     /// Pets every watchdog if that is due. Whether anything was done.

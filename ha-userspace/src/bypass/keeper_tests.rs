@@ -307,7 +307,7 @@ fn a_clean_stop_disarms() {
     let mut bench = Bench::new(true);
     bench.run(10);
     assert!(bench.hardware.with(|hardware| hardware.armed.is_some()));
-    bench.keeper.stop();
+    assert!(bench.keeper.stop().is_none());
     assert_eq!(bench.hardware.with(|hardware| hardware.armed), None);
 }
 

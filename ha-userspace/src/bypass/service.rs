@@ -30,7 +30,7 @@ pub struct Bypass {
     /// `None` once the thread was told to end.
     orders: Option<Sender<Message>>,
     proven_at: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Option<BypassMaps>>>,
 }
 
 /// Why there is no bypass thread.
@@ -102,10 +102,12 @@ impl Bypass {
         self.send(Message::Order(Order::Rewire(ports)));
     }
 
-    /// Disarms the watchdogs and ends the thread, once what it is doing is done. Pairs stay as they are.
-    pub fn stop(mut self) {
+    /// Disarms the watchdogs and ends the thread, once what it is doing is done. Pairs stay as they are. Gives back the
+    /// maps of the software wire: to change the configuration, hand them to the next [`Self::spawn`], order anew what is
+    /// to be engaged, and only then [`Self::rewire`], so that no wire is interrupted.
+    pub fn stop(mut self) -> Option<BypassMaps> {
         self.send(Message::Stop);
-        self.end();
+        self.end()
     }
 
     fn want<'a>(&self, wanted: Wanted, pairs: impl IntoIterator<Item = &'a str>) {
@@ -120,13 +122,13 @@ impl Bypass {
         }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> Option<BypassMaps> {
         self.orders = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        let ended = self.thread.take()?.join();
+        if ended.is_err() {
             tracing::error!("the bypass thread has panicked");
         }
+        ended.ok().flatten()
     }
 }
 
@@ -154,14 +156,14 @@ fn driver(
     }))
 }
 
-fn run(mut keeper: Keeper, queue: &Receiver<Message>, proof: &AtomicU64) {
+fn run(mut keeper: Keeper, queue: &Receiver<Message>, proof: &AtomicU64) -> Option<BypassMaps> {
     let mut next = clock::now();
     loop {
         let wait = Duration::from_nanos(next.since(clock::now()).as_nanos());
         match queue.recv_timeout(wait) {
             Ok(Message::Order(order)) => keeper.take(clock::now(), order),
             Ok(Message::Stop) => return keeper.stop(),
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => {}
         }
         let proven_at = match proof.load(Ordering::Relaxed) {

@@ -77,7 +77,7 @@ fn orders_reach_the_files_and_reports_come_back() {
     bypass.release(["dmz"]);
     let report = reports.recv_timeout(SOON).unwrap();
     assert_eq!((report.pair.as_str(), report.reading), ("dmz", Reading::Released));
-    bypass.stop();
+    assert!(bypass.stop().is_none());
     assert_eq!(fs::read_to_string(root.path().join("wan-mode")).unwrap(), "1", "a stop moves no relay");
     let timeout = fs::read_to_string(root.path().join("wan-timeout")).unwrap();
     assert_eq!(timeout, "", "no watchdog was configured, none is touched");
@@ -94,7 +94,7 @@ fn a_clean_stop_disarms_and_a_lost_handle_does_not() {
         bypass.pet(clock::now());
         eventually("petted", || file("wan-pet") == "x" && file("dmz-pet") == "x");
         if clean {
-            bypass.stop();
+            assert!(bypass.stop().is_none());
         } else {
             drop(bypass);
         }

@@ -30,49 +30,53 @@ pub trait WireSwitch: Send {
     fn switch(&mut self, wire: &Wire, engaged: bool) -> Result<(), DatapathError>;
     /// What the data plane goes by now.
     fn read(&self, wire: &Wire) -> Result<WireState, DatapathError>;
+    /// Gives the maps back, as they stand.
+    fn into_maps(self) -> Option<BypassMaps>;
 }
 
 /// The kernel's maps, and the settings of the ports that a wire needs.
 pub(super) struct KernelSwitch {
     maps: BypassMaps,
-    /// Ports whose NIC took tags off before we stopped it.
-    unstripped: BTreeSet<String>,
+    tags: TagKeeper,
 }
+
+/// Ports whose NIC took VLAN tags off before we stopped it; undone in the end.
+#[derive(Default)]
+struct TagKeeper(BTreeSet<String>);
 
 impl KernelSwitch {
     pub(super) fn new(maps: BypassMaps) -> Self {
-        Self { maps, unstripped: BTreeSet::new() }
+        Self { maps, tags: TagKeeper::default() }
     }
+}
 
-    fn keep_tags(&mut self, port: &WirePort) {
+impl TagKeeper {
+    fn keep(&mut self, port: &WirePort) {
         // In generic mode the tag travels with the socket buffer.
         if port.mode != XdpAttachMode::Native {
             return;
         }
-        match offloads::strip_tags(&port.name, false) {
+        let interface = &port.name;
+        match offloads::strip_tags(interface, false) {
             Ok(true) => {
-                tracing::info!(
-                    interface = port.name,
-                    "rxvlan is off: the bypass wire carries VLAN tags in the frame"
-                );
-                self.unstripped.insert(port.name.clone());
+                tracing::info!(interface, "rxvlan is off: the bypass wire carries VLAN tags in the frame");
+                self.0.insert(interface.clone());
             }
             Ok(false) => {}
             Err(error) => tracing::warn!(
-                interface = port.name,
+                interface,
                 "VLAN tags that the NIC takes off are lost on the bypass wire, and it cannot be told not to \
-                 (`ethtool -K {} rxvlan off`): {error}",
-                port.name
+                 (`ethtool -K {interface} rxvlan off`): {error}"
             ),
         }
     }
 }
 
-impl Drop for KernelSwitch {
+impl Drop for TagKeeper {
     fn drop(&mut self) {
-        for name in &self.unstripped {
-            if let Err(error) = offloads::strip_tags(name, true) {
-                tracing::warn!(interface = name, "cannot turn rxvlan on again: {error}");
+        for interface in &self.0 {
+            if let Err(error) = offloads::strip_tags(interface, true) {
+                tracing::warn!(interface, "cannot turn rxvlan on again: {error}");
             }
         }
     }
@@ -80,8 +84,8 @@ impl Drop for KernelSwitch {
 
 impl WireSwitch for KernelSwitch {
     fn connect(&mut self, wire: &Wire, engaged: bool) -> Result<(), DatapathError> {
-        self.keep_tags(&wire.inside);
-        self.keep_tags(&wire.outside);
+        self.tags.keep(&wire.inside);
+        self.tags.keep(&wire.outside);
         self.maps.connect(wire, engaged)
     }
 
@@ -96,7 +100,14 @@ impl WireSwitch for KernelSwitch {
     fn read(&self, wire: &Wire) -> Result<WireState, DatapathError> {
         self.maps.read(wire, clock::now())
     }
+
+    fn into_maps(self) -> Option<BypassMaps> {
+        Some(self.maps)
+    }
 }
+
+/// Why there is no wire before the first word about the ports.
+const NOT_KNOWN: &str = "its ports are not known yet";
 
 /// What is known of one pair.
 struct Line {
@@ -106,6 +117,8 @@ struct Line {
     engaged: bool,
     /// The wire, or why there is none.
     wire: Result<Wire, String>,
+    /// The ports have been told.
+    known: bool,
 }
 
 /// Driver for the software wire.
@@ -117,7 +130,7 @@ pub(super) struct XdpDriver<S> {
 
 impl<S: WireSwitch> XdpDriver<S> {
     pub(super) fn new(switch: S, pairs: &[PortPair], on_controller_loss: bool) -> Self {
-        let line = |index| Line { index, engaged: false, wire: Err("its ports are not known yet".into()) };
+        let line = |index| Line { index, engaged: false, wire: Err(NOT_KNOWN.into()), known: false };
         let lines = (0..).zip(pairs).map(|(index, pair)| (pair.name.clone(), line(index))).collect();
         Self { switch, on_controller_loss, lines }
     }
@@ -130,8 +143,9 @@ impl<S: WireSwitch> XdpDriver<S> {
         line.engaged = engaged;
         match &line.wire {
             Ok(wire) => self.switch.switch(wire, engaged).map_err(|error| failed(error.to_string()))?,
-            // Without a wire nothing is bridged: a release is done, an engagement has to wait.
-            Err(_) if !engaged => {}
+            // Without a wire nothing is bridged, so a release is done. Before the ports are told, an engagement waits for
+            // them: right after a start they are on their way.
+            Err(_) if !engaged || !line.known => {}
             Err(reason) => return Err(failed(reason.clone())),
         }
         Ok(format!("engaged = {} to wire {} of the data plane", u8::from(engaged), line.index))
@@ -217,12 +231,17 @@ impl<S: WireSwitch> BypassDriver for XdpDriver<S> {
         Err(DriverError::NoWatchdog { driver: "xdp" })
     }
 
+    fn into_maps(self: Box<Self>) -> Option<BypassMaps> {
+        self.switch.into_maps()
+    }
+
     /// First all old wires go, then the new ones come: a slot may pass from one pair to another.
     fn rewire(&mut self, ports: &[WirePorts]) -> Result<(), DriverError> {
         let mut outcome = Ok(());
         let mut changed = Vec::new();
         for ports in ports {
             let Some(line) = self.lines.get_mut(&ports.pair) else { continue };
+            line.known = true;
             let wanted = wire_over(line.index, ports, self.on_controller_loss);
             if line.wire == wanted {
                 continue;

@@ -65,6 +65,10 @@ impl WireSwitch for FakeSwitch {
             connected: maps.connected.contains(&wire.inside.slot),
         })
     }
+
+    fn into_maps(self) -> Option<BypassMaps> {
+        None
+    }
 }
 
 fn pair(name: &str) -> PortPair {
@@ -167,4 +171,14 @@ fn maps_that_refuse_are_tried_again_with_the_next_news() {
     assert_eq!(driver.read_back(&pair("a")).reading, Reading::Engaged);
     assert!(driver.arm_watchdog(&pair("a"), Duration::from_secs(1)).is_err());
     assert!(driver.pet(&pair("a")).is_err() && driver.disarm(&pair("a")).is_err());
+}
+
+#[test]
+fn an_order_before_the_ports_are_told_waits_for_them() {
+    let (mut driver, switch) = driver(false);
+    driver.engage(&pair("a")).unwrap();
+    assert!(matches!(driver.read_back(&pair("a")).reading, Reading::Unknown(_)));
+    driver.rewire(&[ports("a", 0, 1)]).unwrap();
+    assert_eq!(switch.log(), ["connect 0 1 true"], "never released in between");
+    assert_eq!(driver.read_back(&pair("a")).reading, Reading::Engaged);
 }
