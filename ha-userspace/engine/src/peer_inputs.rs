@@ -205,10 +205,9 @@ impl Engine {
         for router in self.owned_by(owned) {
             let Some((unit, interface)) = self.place(router) else { continue };
             let own_priority = self.router(router).map_or(0, Router::own_priority);
-            let here = self
-                .peers
-                .get(id)
-                .is_some_and(|peer| peer.report.paths.iter().any(|path| path.interface == Some(interface)));
+            let here = self.peers.get(id).is_some_and(|peer| {
+                peer.report.paths.iter().any(|path| path.interface == Some(interface))
+            });
             let owned_elsewhere = self.peers.claimant(unit, now).is_some_and(|(other, _)| other != id);
             if !here || owned_elsewhere || self.peers.has_better_heir(id, unit, own_priority, now) {
                 continue;

@@ -178,11 +178,10 @@ impl Peers {
     ) -> Option<(PeerId, Instant)> {
         let (id, peer) = self.claimant(unit, now)?;
         let lease = peer.report.lease;
-        let replies_here = peer
-            .report
-            .paths
-            .iter()
-            .any(|path| path.interface == Some(interface) && self.is_recent(path.replied_at, now));
+        let replies_here =
+            peer.report.paths.iter().any(|path| {
+                path.interface == Some(interface) && self.is_recent(path.replied_at, now)
+            });
         let leases = if replies_here { LONGEST_VOUCH_LEASES } else { 1 };
         let last_word = peer.report.heard_at? + self.window();
         let until = (heard + lease.scaled(leases, 1)).min(peer.report.lease_until).min(last_word);

@@ -257,8 +257,7 @@ impl Router {
         let kind = active.release.map(|release| release.kind);
         self.suspended |= matches!(kind, Some(ReleaseKind::GiveWay { aside: true, .. }));
         let leaving = kind.is_some_and(ReleaseKind::is_final);
-        let destination =
-            if stopping || leaving { Destination::Initialize } else { Destination::Backup { base: now } };
+        let destination = if stopping || leaving { Destination::Initialize } else { Destination::Backup { base: now } };
         self.leave_active(now, destination, false, Reason::plain(Cause::LeaseLapsed), out);
     }
 

@@ -350,9 +350,7 @@ impl Router {
     /// Last word of the owner; where there was none, the moment from which silence counts.
     pub(crate) fn silent_from(&self) -> Option<Instant> {
         match &self.state {
-            State::Backup(backup) => {
-                Some(self.hearing.last_at.map_or(backup.floor, |at| at.max(backup.floor)))
-            }
+            State::Backup(backup) => Some(self.hearing.last_at.map_or(backup.floor, |at| at.max(backup.floor))),
             State::Initialize | State::Active(_) => None,
         }
     }

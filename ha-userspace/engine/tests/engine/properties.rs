@@ -266,10 +266,7 @@ impl Node {
     }
 
     fn configure(&mut self) {
-        self.feed(Input::Configured(EngineConfig {
-            routers: self.configured.clone(),
-            ..EngineConfig::default()
-        }));
+        self.feed(Input::Configured(EngineConfig { routers: self.configured.clone(), ..EngineConfig::default() }));
     }
 
     fn sources(&mut self) {
@@ -355,8 +352,7 @@ impl Node {
                 self.feed(Input::AddressesAdded { router: RouterId(router), outcome });
             }
             Step::AddressLost(router) => self.feed(Input::AddressLost { router: RouterId(router) }),
-            Step::Failover(group) => self
-                .feed(Input::Failover { group: group.then_some(NODE_GROUP), cause: Cause::FailoverCommand }),
+            Step::Failover(group) => self.feed(Input::Failover { group: group.then_some(NODE_GROUP), cause: Cause::FailoverCommand }),
             Step::Reload(change) => self.reload(change),
             Step::Shutdown => {
                 self.shut_down = true;

@@ -350,9 +350,7 @@ fn input_of(event: Event, bench: &Bench) -> Option<Input> {
         Event::AddressesRefused => added(Err("no such device".into())),
         Event::AddressLost => Input::AddressLost { router: ROUTER },
         Event::Failover => Input::Failover { group: None, cause: Cause::FailoverCommand },
-        Event::FailoverOfAnotherGroup => {
-            Input::Failover { group: Some(holdfast_engine::GroupId(9)), cause: Cause::FailoverCommand }
-        }
+        Event::FailoverOfAnotherGroup => Input::Failover { group: Some(holdfast_engine::GroupId(9)), cause: Cause::FailoverCommand },
         Event::Shutdown => Input::Shutdown,
         Event::ReloadSame => reload(|_| {}),
         Event::ReloadPriority => reload(|config| config.priority = 150),
