@@ -9,6 +9,8 @@
 mod adverts;
 #[path = "../netns/bad_adverts.rs"]
 mod bad_adverts;
+#[path = "../netns/bypass.rs"]
+mod bypass;
 #[path = "../netns/bypass_wire.rs"]
 mod bypass_wire;
 #[path = "../netns/control_socket.rs"]
@@ -21,6 +23,8 @@ mod environment;
 mod failover;
 #[path = "../netns/fence.rs"]
 mod fence;
+#[path = "../netns/flaps.rs"]
+mod flaps;
 #[path = "../netns/generic_mode.rs"]
 mod generic_mode;
 #[path = "../netns/groups.rs"]
