@@ -27,12 +27,12 @@ const FAULT_PATIENCE: Duration = Duration::from_secs(3);
 /// The bypass of this node, as the controller holds it.
 #[derive(Debug)]
 pub(super) struct Bypassing {
-    policy: BypassPolicy,
+    pub(super) policy: BypassPolicy,
     /// `None` without a driver, and while another set of pairs is taken up.
-    thread: Option<Bypass>,
+    pub(super) thread: Option<Bypass>,
     has_driver: bool,
     /// The last report of each pair.
-    reports: BTreeMap<String, BypassReport>,
+    pub(super) reports: BTreeMap<String, BypassReport>,
     /// Routers whose addresses are being removed.
     leaving: BTreeSet<RouterId>,
     stood_down_at: Option<Instant>,
@@ -163,7 +163,8 @@ pub(super) fn report_sink(mailbox: super::mailbox::Mailbox<Command>) -> Box<dyn 
     })
 }
 
-fn settings(config: &Config) -> BypassSettings {
+/// What the policy has to know.
+pub(super) fn settings(config: &Config) -> BypassSettings {
     let has_driver = config.bypass.driver != BypassDriver::None;
     let pairs = config.link_pairs.iter().filter(|_| has_driver).map(|pair| pair.name.clone());
     let alone = config.ha.mode == crate::config::validated::Mode::Standalone;

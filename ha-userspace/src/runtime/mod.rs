@@ -1,6 +1,7 @@
 //! Drives the engine: the threads, the clock, the controller's loop and its lease.
 
 mod bandwidth;
+mod bypass_exchange;
 mod bypassing;
 pub mod clock;
 mod controller;

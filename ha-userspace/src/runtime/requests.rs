@@ -1,5 +1,6 @@
 //! What reaches the controller from outside its loop: links, outcomes, orders, signals.
 
+use super::bypass_exchange::Exchanged;
 use super::controller::{Controller, Stopping, report_left};
 use super::latch_writer::Saved;
 use super::report;
@@ -36,6 +37,8 @@ pub(super) enum Command {
     LatchSaved(Saved),
     /// The bypass thread has read a pair back.
     Bypass(BypassReport),
+    /// A bypass thread for a new configuration runs.
+    BypassExchanged(Box<Exchanged>),
     /// SIGTERM or SIGINT.
     Shutdown,
 }
@@ -70,6 +73,7 @@ impl Controller {
             }
             Command::LatchSaved(saved) => self.latch_saved(now, saved),
             Command::Bypass(report) => self.bypass_report(now, report),
+            Command::BypassExchanged(exchanged) => self.bypass_exchanged(now, *exchanged)?,
             Command::Shutdown => self.shut_down(now),
         }
         Ok(())
@@ -150,7 +154,7 @@ impl Controller {
             Err(problems) => return Ok(Response::refused(list(&problems))),
         };
         let changes = difference(&self.config, &loaded.config);
-        if let Some(reason) = changes.refusal() {
+        if let Some(reason) = changes.refusal().or_else(|| self.bypass_refusal(&loaded.config)) {
             return Ok(Response::refused(reason));
         }
         match self.attach_for(&loaded.config) {
@@ -159,8 +163,9 @@ impl Controller {
                 return Ok(Response::refused(format!("nothing was changed: {error}")));
             }
         }
-        self.config = loaded.config;
+        let before = std::mem::replace(&mut self.config, loaded.config);
         self.apply_configuration(now)?;
+        self.exchange_bypass(&before);
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         let message = if changes.is_empty() { "nothing differs".into() } else { "reloaded".into() };
         Ok(Response::Done { message, warnings })
