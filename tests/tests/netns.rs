@@ -11,6 +11,10 @@ mod adverts;
 mod bad_adverts;
 #[path = "../netns/bandwidth.rs"]
 mod bandwidth;
+#[path = "../netns/bypass.rs"]
+mod bypass;
+#[path = "../netns/bypass_wire.rs"]
+mod bypass_wire;
 #[path = "../netns/checks.rs"]
 mod checks;
 #[path = "../netns/control_socket.rs"]
@@ -23,6 +27,8 @@ mod environment;
 mod failover;
 #[path = "../netns/fence.rs"]
 mod fence;
+#[path = "../netns/flaps.rs"]
+mod flaps;
 #[path = "../netns/gateways.rs"]
 mod gateways;
 #[path = "../netns/generic_mode.rs"]
@@ -31,12 +37,12 @@ mod generic_mode;
 mod groups;
 #[path = "../netns/leaks.rs"]
 mod leaks;
-#[path = "../netns/peers.rs"]
-mod peers;
 #[path = "../netns/link_pairs.rs"]
 mod link_pairs;
 #[path = "../netns/maintenance.rs"]
 mod maintenance;
+#[path = "../netns/peers.rs"]
+mod peers;
 #[path = "../netns/planned.rs"]
 mod planned;
 #[path = "../netns/preemption.rs"]

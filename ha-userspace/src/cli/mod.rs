@@ -73,7 +73,7 @@ fn dispatch(arguments: &Arguments, daemon: Daemon) -> Outcome {
         Verb::Unload { config } => unload(config.as_deref(), arguments, daemon),
         Verb::Handover { .. } => not_built("handover"),
         Verb::Maintenance { target, state } => verbs::maintenance(target, json, *state),
-        Verb::Bypass { .. } => not_built("bypass"),
+        Verb::Bypass { target, action, pair } => verbs::bypass(target, json, *action, pair.clone()),
     }
 }
 

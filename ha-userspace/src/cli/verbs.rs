@@ -1,6 +1,6 @@
 //! The verbs that talk to a daemon: ask, then show the answer as text or JSON.
 
-use super::args::{Switch, Target};
+use super::args::{BypassAction, Switch, Target};
 use super::{Outcome, complain, eprint_line, print, print_json, render};
 use crate::control::protocol::{Request, Response};
 use crate::control::{Client, ClientError};
@@ -40,6 +40,10 @@ pub(super) fn failover(target: &Target, json: bool, group: Option<String>) -> Ou
 
 pub(super) fn maintenance(target: &Target, json: bool, state: Switch) -> Outcome {
     order(target, json, &Request::Maintenance { on: matches!(state, Switch::On) })
+}
+
+pub(super) fn bypass(target: &Target, json: bool, action: BypassAction, pair: Option<String>) -> Outcome {
+    order(target, json, &Request::Bypass { action: action.into(), pair })
 }
 
 fn order(target: &Target, json: bool, request: &Request) -> Outcome {

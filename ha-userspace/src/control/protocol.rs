@@ -5,6 +5,7 @@
 
 use super::status::Status;
 use crate::journal::EventRecord;
+use holdfast_engine::BypassSwitch;
 use serde::{Deserialize, Serialize};
 
 /// Longest request, bytes including the newline.
@@ -37,6 +38,12 @@ pub enum Request {
     },
     /// Take this node out of service, or back in.
     Maintenance { on: bool },
+    /// Engage or release the bypass of a link pair, or of all.
+    Bypass {
+        action: BypassSwitch,
+        #[serde(default)]
+        pair: Option<String>,
+    },
 }
 
 /// What the daemon answers.
@@ -100,6 +107,10 @@ mod tests {
             (r#"{"request":"reload"}"#, Request::Reload),
             (r#"{"request":"failover"}"#, Request::Failover { group: None }),
             (r#"{"request":"maintenance","on":true}"#, Request::Maintenance { on: true }),
+            (
+                r#"{"request":"bypass","action":"engage","pair":"edge"}"#,
+                Request::Bypass { action: BypassSwitch::Engage, pair: Some("edge".to_owned()) },
+            ),
         ] {
             assert_eq!(serde_json::from_str::<Request>(json).unwrap(), request);
         }

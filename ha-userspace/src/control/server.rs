@@ -6,6 +6,7 @@
 
 use super::protocol::{Explanation, MAX_REQUEST, Request, Response};
 use crate::journal::{EventFeed, Timestamp, explain};
+use holdfast_engine::BypassSwitch;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -36,6 +37,7 @@ pub enum Order {
     Reload,
     Failover { group: Option<String> },
     Maintenance { on: bool },
+    Bypass { switch: BypassSwitch, pair: Option<String> },
 }
 
 impl Order {
@@ -45,7 +47,10 @@ impl Order {
         match self {
             Order::Status => Duration::from_secs(5),
             Order::Reload => Duration::from_secs(30),
-            Order::Failover { .. } | Order::Maintenance { .. } => Duration::from_secs(180),
+            // Standing down waits for a successor like a failover does.
+            Order::Failover { .. } | Order::Maintenance { .. } | Order::Bypass { .. } => {
+                Duration::from_secs(180)
+            }
         }
     }
 }
@@ -173,6 +178,9 @@ async fn answer<H: ControlHandler>(request: Request, handler: &H, feed: &EventFe
         Request::Reload => vec![order(Order::Reload, handler).await],
         Request::Failover { group } => vec![order(Order::Failover { group }, handler).await],
         Request::Maintenance { on } => vec![order(Order::Maintenance { on }, handler).await],
+        Request::Bypass { action, pair } => {
+            vec![order(Order::Bypass { switch: action, pair }, handler).await]
+        }
         Request::Why { router } => vec![why(router.as_deref(), feed)],
         Request::Events { since, .. } => {
             let events = feed.since(since).into_iter().map(|record| Response::Event((*record).clone()));

@@ -5,7 +5,7 @@
 pub mod fitness;
 
 use self::fitness::{BandwidthStatus, CheckStatus, LinkPairStatus};
-use crate::config::validated::Mode;
+use crate::config::validated::{BypassDriver, Mode, Topology};
 use crate::journal::{Event, EventRecord, Timestamp, explain};
 use holdfast_engine::{Cause, ChecksumForm, Role};
 use serde::{Deserialize, Serialize};
@@ -262,14 +262,51 @@ pub struct FlapStatus {
     pub window_ns: u64,
     pub maximum_allowed: u32,
     pub latched: bool,
+    /// Why it latched.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// So long from now nobody is preempted.
+    #[serde(default)]
+    pub hold_remaining_ns: u64,
+    /// Until the latch ends by itself; `None` while only the operator ends it.
+    #[serde(default)]
+    pub release_in_ns: Option<u64>,
+    /// Until the oldest flap leaves the window.
+    #[serde(default)]
+    pub next_expiry_in_ns: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BypassStatus {
     pub driver: String,
+    /// `inline` or `parallel`; `None` without a driver.
+    #[serde(default)]
+    pub topology: Option<String>,
     pub engaged: bool,
-    /// Names of the engaged pairs.
+    /// Names of the pairs that are to be engaged.
+    #[serde(default)]
+    pub wanted: Vec<String>,
+    /// Names of the pairs that read engaged.
     pub pairs: Vec<String>,
+    #[serde(default)]
+    pub faults: Vec<BypassFaultStatus>,
+    #[serde(default)]
+    pub watchdog: Option<WatchdogStatus>,
+}
+
+/// What is wrong with the bypass of a pair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BypassFaultStatus {
+    pub pair: String,
+    pub fault: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchdogStatus {
+    pub timeout_ns: u64,
+    pub pet_interval_ns: u64,
+    /// Since the data plane last proved a round trip; it is petted by that.
+    pub proof_age_ns: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -286,6 +323,26 @@ pub fn mode_name(mode: Mode) -> &'static str {
     match mode {
         Mode::Standalone => "standalone",
         Mode::ActivePassive => "active-passive",
+    }
+}
+
+/// `bypass.driver` as status writes it.
+pub fn driver_name(driver: &BypassDriver) -> &'static str {
+    match driver {
+        BypassDriver::None => "none",
+        BypassDriver::Xdp => "xdp",
+        BypassDriver::Sysfs(_) => "sysfs",
+        BypassDriver::Gpio(_) => "gpio",
+        BypassDriver::Command(_) => "command",
+    }
+}
+
+/// `bypass.topology` as status writes it, where there is a driver.
+pub fn topology_name(driver: &BypassDriver, topology: Topology) -> Option<&'static str> {
+    match (driver, topology) {
+        (BypassDriver::None, _) => None,
+        (_, Topology::Inline) => Some("inline"),
+        (_, Topology::Parallel) => Some("parallel"),
     }
 }
 
@@ -399,8 +456,29 @@ pub(crate) mod samples {
             link_pairs: vec![fitness::samples::pair()],
             checks: vec![fitness::samples::check()],
             bandwidth: vec![fitness::samples::guard()],
-            flaps: FlapStatus { count: 0, window_ns: 600_000_000_000, maximum_allowed: 3, latched: false },
-            bypass: BypassStatus { driver: "none".to_owned(), engaged: false, pairs: Vec::new() },
+            flaps: FlapStatus {
+                count: 0,
+                window_ns: 600_000_000_000,
+                maximum_allowed: 3,
+                latched: false,
+                reason: None,
+                hold_remaining_ns: 0,
+                release_in_ns: None,
+                next_expiry_in_ns: None,
+            },
+            bypass: BypassStatus {
+                driver: "command".to_owned(),
+                topology: Some("inline".to_owned()),
+                engaged: false,
+                wanted: Vec::new(),
+                pairs: Vec::new(),
+                faults: Vec::new(),
+                watchdog: Some(WatchdogStatus {
+                    timeout_ns: 3_000_000_000,
+                    pet_interval_ns: 1_000_000_000,
+                    proof_age_ns: Some(40_000_000),
+                }),
+            },
             data_plane: DataPlaneStatus {
                 program: "holdfast_xdp".to_owned(),
                 attached: true,
@@ -463,8 +541,12 @@ mod tests {
             &json["bandwidth"][0],
             "link minimum_bps interval_ns armed rate_bps demand_bps below_since failures",
         );
-        expect(&json["flaps"], "count window_ns maximum_allowed latched");
-        expect(&json["bypass"], "driver engaged pairs");
+        expect(
+            &json["flaps"],
+            "count window_ns maximum_allowed latched reason hold_remaining_ns release_in_ns next_expiry_in_ns",
+        );
+        expect(&json["bypass"], "driver topology engaged wanted pairs faults watchdog");
+        expect(&json["bypass"]["watchdog"], "timeout_ns pet_interval_ns proof_age_ns");
         expect(&json["data_plane"], "program attached verdicts");
     }
 

@@ -6,6 +6,7 @@
 
 pub mod attach;
 pub mod bpffs;
+pub mod bypass_maps;
 mod clsact;
 pub mod error;
 pub mod maps;
@@ -15,6 +16,7 @@ pub mod ring_reader;
 pub mod router_spec;
 
 pub use attach::{Datapath, MonitoredLink, SparePrograms, XdpAttachMode};
+pub use bypass_maps::{BypassMaps, Wire, WirePort, WireState};
 pub use error::DatapathError;
 pub use maps::MapSet;
 pub use peers::{PathEnds, PeerMaps, PeerReader};

@@ -178,6 +178,7 @@ fn node_notice(notice: &NoticeEvent) -> String {
         NoticeEvent::BandwidthLow { link, detail } => format!("{link}: low bandwidth: {detail}"),
         NoticeEvent::FlapLatched { detail } => format!("flaps have latched this node: {detail}"),
         NoticeEvent::FlapReleased { detail } => format!("the flap latch is released: {detail}"),
+        NoticeEvent::FlapRecordFault { fault } => format!("the record of flaps: {fault}"),
         NoticeEvent::BypassEngaged { pair } => format!("bypass of {pair} is engaged"),
         NoticeEvent::BypassReleased { pair } => format!("bypass of {pair} is released"),
         NoticeEvent::BypassFault { pair, fault } => format!("bypass of {pair}: {fault}"),

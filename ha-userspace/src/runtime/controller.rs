@@ -6,19 +6,22 @@
 //! after the whole pass.
 
 use super::bandwidth::Bandwidth;
+use super::bypassing::Bypassing;
 use super::discard_watch::{DiscardWatch, Remark};
 use super::fitness::Fitness;
+use super::governor::Governor;
 use super::instance::RunLock;
 use super::lease::Lease;
 use super::link_pairs::LinkPairs;
 use super::mailbox::{Inbox, Mailbox};
-use super::peers::{Credentials, PeerTable};
 use super::maintenance::Maintenance;
+use super::peers::{Credentials, PeerTable};
 use super::requests::{Command, PendingFailover};
 use super::routers::Routers;
 use super::stall::{Heard, StallWatch};
 use super::wiring::{Unsettled, WiringError};
 use super::{clock, plan};
+use crate::bypass::Bypass;
 use crate::checks::CheckRunner;
 use crate::config::validated::Config;
 use crate::datapath::{Datapath, DatapathError, RingReader, RingRecord};
@@ -65,6 +68,8 @@ pub(super) struct Parts {
     /// Number of this run for the peers; 0 if it could not be counted.
     pub(super) incarnation: u64,
     pub(super) credentials: Credentials,
+    pub(super) governor: Governor,
+    pub(super) bypass: Option<Bypass>,
     /// Held until everything is down.
     pub(super) run_lock: RunLock,
 }
@@ -103,6 +108,8 @@ pub(super) struct Controller {
     pub(super) journal: Sender<Occurrence>,
     pub(super) feed: EventFeed,
     pub(super) own_mailbox: Mailbox<Command>,
+    pub(super) governor: Governor,
+    pub(super) bypassing: Bypassing,
     run_lock: RunLock,
 }
 
@@ -143,6 +150,8 @@ impl Controller {
             spare_loader: None,
             releasing: false,
             ring_overflows: 0,
+            governor: parts.governor,
+            bypassing: Bypassing::new(&parts.config, parts.bypass),
             config: parts.config,
             config_path: parts.config_path,
             datapath: parts.datapath,
@@ -174,6 +183,9 @@ impl Controller {
         self.attach_for(&config)?;
         let now = clock::now();
         self.write_lease(now)?;
+        // A node that is latched stands down before anything can be owned.
+        self.begin_flaps(now);
+        self.settle_bypass(now)?;
         Ok(self.apply_configuration(now)?)
     }
 
@@ -194,6 +206,9 @@ impl Controller {
         let Self { datapath, adverts, effects, own_mailbox, run_lock, spare_loader, probes, .. } = self;
         drop(adverts);
         drop(probes);
+        let graceful = self.stopping == Stopping::Done;
+        self.governor.end(clock::now(), graceful);
+        self.bypassing.end(graceful);
         if self.stopping != Stopping::Done {
             effects.remove_all(move |left| {
                 own_mailbox.send(Command::EffectsRemoved(left));
@@ -220,7 +235,9 @@ impl Controller {
         }
         self.settle_links(now)?;
         self.judge_timers()?;
+        self.settle_flaps(now);
         self.review_fitness(now)?;
+        self.settle_bypass(now)?;
         self.settle_failovers();
         self.settle_maintenance();
         self.extend_lease()
@@ -318,6 +335,7 @@ impl Controller {
         self.note_frames(now)?;
         self.read_peers(now)?;
         self.perform_actions(now)?;
+        self.pet_bypass();
         let before = self.lease.until();
         self.write_lease(now)?;
         self.probes.extend_lease(self.lease.until());
@@ -350,7 +368,9 @@ impl Controller {
 
     fn next_wake(&self) -> Instant {
         let lease = self.lease.next_extension().min(self.fitness_deadline());
-        self.engine.next_deadline().map_or(lease, |deadline| deadline.min(lease))
+        let flaps = self.governor.next_wake(clock::now());
+        let others = [self.engine.next_deadline(), flaps, self.bypassing.next_wake()];
+        others.into_iter().flatten().fold(lease, Ord::min)
     }
 
     pub(super) fn heard(&self) -> Result<Heard, DatapathError> {

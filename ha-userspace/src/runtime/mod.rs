@@ -1,12 +1,16 @@
 //! Drives the engine: the threads, the clock, the controller's loop and its lease.
 
 mod bandwidth;
+mod bypass_exchange;
+mod bypassing;
 pub mod clock;
 mod controller;
 mod discard_watch;
 mod fitness;
 mod fitness_report;
+mod governor;
 pub mod instance;
+mod latch_writer;
 mod lease;
 mod link_pairs;
 pub mod mailbox;

@@ -5,9 +5,9 @@ use super::fitness_report;
 use super::routers::Router;
 use crate::config::validated::{Peer, VirtualRouter};
 use crate::control::status::{
-    AttachMode, BypassStatus, ControllerStatus, DataPlaneStatus, FamilyName, FlapStatus, Health, LinkStatus,
-    NodeStatus, PathStatus, PeerStatus, ReasonCounts, SCHEMA, Status, TransitionStatus, VirtualRouterStatus,
-    mode_name,
+    AttachMode, BypassFaultStatus, BypassStatus, ControllerStatus, DataPlaneStatus, FamilyName, Health,
+    LinkStatus, NodeStatus, PathStatus, PeerStatus, ReasonCounts, SCHEMA, Status, TransitionStatus,
+    VirtualRouterStatus, WatchdogStatus, driver_name, mode_name, topology_name,
 };
 use crate::datapath::maps::Verdicts;
 use crate::datapath::{DatapathError, XdpAttachMode};
@@ -44,13 +44,8 @@ pub(super) fn status(controller: &Controller, now: Instant) -> Result<Status, Da
         link_pairs: fitness_report::pairs(controller),
         checks: fitness_report::checks(controller, now),
         bandwidth: fitness_report::bandwidth(controller, now),
-        flaps: FlapStatus {
-            count: 0,
-            window_ns: u64::try_from(config.flaps.window.as_nanos()).unwrap_or(u64::MAX),
-            maximum_allowed: config.flaps.maximum_allowed,
-            latched: false,
-        },
-        bypass: BypassStatus { driver: "none".into(), engaged: false, pairs: Vec::new() },
+        flaps: controller.governor.status(now),
+        bypass: bypass_status(controller, now),
         data_plane: DataPlaneStatus {
             program: controller.datapath.program(),
             attached: links.iter().all(|link| link.mode.is_some()),
@@ -229,7 +224,12 @@ fn path_status(path: &crate::probes::status::PathStatus, now: Instant) -> PathSt
         void: counts.void,
         sent_late: path.counters.sent_late,
         last_failure: path.counters.last_failure.map(|(failure, at)| {
-            format!("{failure}, {} ago", crate::config::units::show_duration(std::time::Duration::from_nanos(now.since(at).as_nanos())))
+            format!(
+                "{failure}, {} ago",
+                crate::config::units::show_duration(std::time::Duration::from_nanos(
+                    now.since(at).as_nanos()
+                ))
+            )
         }),
         requests_heard: path.requests,
     }
@@ -246,6 +246,27 @@ fn owned_names(controller: &Controller, units: Units) -> Vec<String> {
     names.sort_unstable();
     names.dedup();
     names
+}
+
+fn bypass_status(controller: &Controller, now: Instant) -> BypassStatus {
+    let (config, bypassing) = (&controller.config.bypass, &controller.bypassing);
+    let nanos = |span: std::time::Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+    let engaged = bypassing.engaged();
+    let fault =
+        |(pair, fault): (&String, &String)| BypassFaultStatus { pair: pair.clone(), fault: fault.clone() };
+    BypassStatus {
+        driver: driver_name(&config.driver).into(),
+        topology: topology_name(&config.driver, config.topology).map(Into::into),
+        engaged: !engaged.is_empty(),
+        wanted: bypassing.wanted(),
+        pairs: engaged,
+        faults: bypassing.faults().map(fault).collect(),
+        watchdog: config.watchdog.map(|watchdog| WatchdogStatus {
+            timeout_ns: nanos(watchdog.timeout),
+            pet_interval_ns: nanos(watchdog.pet_interval),
+            proof_age_ns: bypassing.proven_at().map(|at| now.since(at).as_nanos()),
+        }),
+    }
 }
 
 fn occurred(verdicts: &Verdicts) -> ReasonCounts {

@@ -3,14 +3,17 @@
 //! Start: locks, then what a dead daemon left (addresses first, programs last), then the data plane, then the threads.
 //! Stop: addresses, then programs. A failure on the way undoes what was done before it.
 
+use super::bypassing::{port_pairs, report_sink, wire_maps};
 use super::controller::{Controller, Parts};
+use super::governor::Governor;
 use super::instance::Instance;
 use super::mailbox::{Inbox, Mailbox, mailbox};
-use super::peers::Credentials;
 use super::maintenance;
+use super::peers::Credentials;
 use super::realtime::{self, RealtimePriority};
 use super::requests::Command;
-use super::server;
+use super::{clock, server};
+use crate::bypass::Bypass;
 use crate::checks::CheckRunner;
 use crate::config::Loaded;
 use crate::config::validated::{Config, Node};
@@ -102,7 +105,12 @@ fn build_parts(
     let (journal, feed) = start_journal(&config.node.state_dir)?;
     let credentials = Credentials::read(config)?;
     let incarnation = count_start(config)?;
-    let (datapath, ring) = Datapath::load(pins)?;
+    let (mut datapath, ring) = Datapath::load(pins)?;
+    let governor = Governor::restore(config, &config.node.state_dir, clock::now(), mailbox)
+        .context("starting the thread that keeps the flap record")?;
+    let maps = wire_maps(config, &mut datapath);
+    let bypass =
+        Bypass::spawn(&config.bypass, &port_pairs(&config.link_pairs), maps, report_sink(mailbox.clone()))?;
     let verdicts = mailbox.clone();
     let probes = ProbeSender::spawn(ProbeOptions {
         priority: RealtimePriority::PROBES,
@@ -133,6 +141,8 @@ fn build_parts(
         probes,
         incarnation,
         credentials,
+        governor,
+        bypass,
         run_lock,
     })
 }
