@@ -1,4 +1,5 @@
-//! The one way to read packet memory: bounds-checked loads at any offset, in the shape that the verifier accepts.
+//! The one way to packet memory: bounds-checked loads at any offset, in the shape that the verifier accepts, and regions
+//! for what is rewritten in place.
 //!
 //! Owns nothing and writes nothing. A [`Frame`] must be made anew after every helper that may move the packet.
 
@@ -72,6 +73,15 @@ impl<C: Context> Frame<C> {
         // SAFETY: inside the packet, as just checked. The load may be unaligned, which BPF programs may do on every
         // architecture that sets HAVE_EFFICIENT_UNALIGNED_ACCESS; `read_unaligned` would go byte by byte.
         Some(unsafe { *(at as *const T) })
+    }
+}
+
+impl XdpFrame {
+    /// Where `LENGTH` bytes from `offset` on lie, to be read and written in place.
+    #[inline(always)]
+    pub fn region<const LENGTH: usize>(&self, offset: usize) -> Option<*mut u8> {
+        let at = opaque(self.start + offset);
+        (at + LENGTH <= self.end).then_some(at as *mut u8)
     }
 }
 

@@ -10,11 +10,13 @@ mod clsact;
 pub mod error;
 pub mod maps;
 pub mod occupant;
+pub mod peers;
 pub mod ring_reader;
 pub mod router_spec;
 
 pub use attach::{Datapath, MonitoredLink, SparePrograms, XdpAttachMode};
 pub use error::DatapathError;
 pub use maps::MapSet;
-pub use ring_reader::RingReader;
+pub use peers::{PathEnds, PeerMaps, PeerReader};
+pub use ring_reader::{RingReader, RingRecord};
 pub use router_spec::RouterSpec;

@@ -16,7 +16,7 @@ use super::stall::{Heard, StallWatch};
 use super::wiring::{Unsettled, WiringError};
 use super::{clock, plan};
 use crate::config::validated::Config;
-use crate::datapath::{Datapath, DatapathError, RingReader};
+use crate::datapath::{Datapath, DatapathError, RingReader, RingRecord};
 use crate::effects::adverts::AdvertSender;
 use crate::effects::executor::Effects;
 use crate::effects::interfaces::Interfaces;
@@ -227,8 +227,10 @@ impl Controller {
 
     fn drain_ring(&mut self, now: Instant) -> Result<(), DatapathError> {
         for _ in 0..RING_BATCH {
-            let Some(input) = self.ring.next_input() else { break };
-            self.engine.handle_input(now, input);
+            let Some(record) = self.ring.next_record() else { break };
+            if let RingRecord::Advert { input, uncorroborated: false, .. } = record {
+                self.engine.handle_input(now, input);
+            }
         }
         let overflows = self.datapath.maps.read_verdict(VerdictReason::RingOverflow)?;
         if overflows != self.ring_overflows {

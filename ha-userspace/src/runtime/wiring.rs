@@ -389,6 +389,9 @@ fn spec(id: RouterId, config: &VirtualRouter, facts: &Facts) -> RouterSpec {
         virtual_mac: config.virtual_mac,
         strict: config.strict,
         unicast_peers: config.unicast_peers.clone(),
+        unit: None,
+        corroborate: false,
+        trusted: Vec::new(),
     }
 }
 
