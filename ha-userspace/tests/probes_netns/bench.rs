@@ -146,7 +146,7 @@ pub(crate) fn path(position: u32, interface: &str, local: &str, remote: &str) ->
     };
     ProbePath {
         remote: remote.parse().unwrap(),
-        slots: Slots { peer: 0, path: position },
+        slots: Slots { peer: 0, path: position, link: Some(ifindex(interface)) },
         place: Some(place),
     }
 }

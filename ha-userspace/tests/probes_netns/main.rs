@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail it by panicking")]
 
 mod bench;
+mod data_plane;
 mod families;
 mod health;
 mod peer;

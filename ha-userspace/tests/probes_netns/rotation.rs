@@ -1,6 +1,6 @@
 //! Secrets change under load, node by node, and no probe is lost for it.
 
-use crate::bench::{Bench, CLUSTER, FarSide, OWN_NODE, PEER, in_fresh_namespace, mirrored, path, settings};
+use crate::bench::{Bench, FarSide, OWN_NODE, PEER, in_fresh_namespace, mirrored, path, settings};
 use holdfast::probes::keys::{ClusterKeys, PairKeys};
 use holdfast_engine::{Duration, Health};
 use std::fs::{self, Permissions};
@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration as StdDuration;
 
 const INTERVAL: Duration = Duration::from_millis(2);
-/// The least time a request has before its check ends.
-const LEAST_WINDOW: Duration = Duration::from_nanos(1_500_000);
 
 fn secret(folder: &Path, name: &str, fill: u8) -> PathBuf {
     let path = folder.join(name);
@@ -38,7 +36,6 @@ fn secrets_rotate_under_load_without_a_lost_probe() {
             bench.sender.configure(settings(INTERVAL, load(files), vec![lan.clone()]));
         };
         let theirs = |files: &[&PathBuf]| bench.peer.lock().unwrap().keys = mirrored(&load(files));
-        assert_ne!(CLUSTER, 0);
 
         theirs(&[&old]);
         ours(&[&old]);
@@ -52,12 +49,10 @@ fn secrets_rotate_under_load_without_a_lost_probe() {
             std::thread::sleep(StdDuration::from_millis(200));
         }
         let path = bench.path_status(0);
-        let in_time = bench.tap.replies_within(LEAST_WINDOW);
-        println!("{in_time} of {} in time, {path:?}", path.counters.sent);
+        bench.tap.assert_fair(&path, INTERVAL);
         assert!(path.view.counts.answered > 200, "{path:?}");
         let model = bench.peer.lock().unwrap();
         assert!(model.refused.is_empty(), "{:?}", model.refused);
-        assert!(path.view.counts.lost <= path.counters.sent - in_time, "{path:?}");
         assert_eq!(model.accepted.last().unwrap().key_id, load(&[&new]).key_ids[0]);
         assert_eq!(path.view.health, Health::Healthy);
     });

@@ -5,6 +5,7 @@ use crate::bench::{CLUSTER, FAR_END_PRIORITY, INCARNATION, OWN_NODE, PEER, PORT}
 use ha_common::wire::probe::{LENGTH, Message, kind};
 use holdfast::probes::keys::PairKeys;
 use holdfast::probes::readings::{PathReadings, Reading, Slots};
+use holdfast::probes::status::PathStatus;
 use holdfast::runtime::{clock, realtime};
 use holdfast_engine::{Duration, Instant};
 use std::collections::HashMap;
@@ -37,8 +38,9 @@ impl PathReadings for TapReadings {
         Some(self.0.lock().unwrap().readings.get(&slots.path).copied().unwrap_or_default())
     }
 
-    fn frames_in(&mut self, ifindex: u32) -> Option<u64> {
-        Some(self.0.lock().unwrap().frames.get(&ifindex).copied().unwrap_or_default())
+    /// Links are named by their interface here.
+    fn frames_in(&mut self, slots: Slots) -> Option<u64> {
+        Some(self.0.lock().unwrap().frames.get(&slots.link?).copied().unwrap_or_default())
     }
 }
 
@@ -71,9 +73,15 @@ impl Tap {
         *self.keys.lock().unwrap() = keys;
     }
 
-    /// Replies that came within `limit`.
-    pub(crate) fn replies_within(&self, limit: Duration) -> u64 {
-        self.seen.lock().unwrap().round_trips.values().filter(|rtt| **rtt <= limit).count() as u64
+    /// No check may be lost whose reply came within three quarters of an interval, the least time a request has. Where
+    /// the far end, a process on a busy host, was late itself, a lost check is a true one.
+    pub(crate) fn assert_fair(&self, path: &PathStatus, interval: Duration) {
+        let window = interval.scaled(3, 4);
+        let seen = self.seen.lock().unwrap();
+        let in_time = seen.round_trips.values().filter(|rtt| **rtt <= window).count() as u64;
+        println!("{in_time} replies in time, {path:?}");
+        let unanswered = path.counters.sent.saturating_sub(in_time);
+        assert!(path.view.counts.lost <= unanswered, "{unanswered} replies late or missing, {path:?}");
     }
 
     /// Pretends that a request of the peer came now.
