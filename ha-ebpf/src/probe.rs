@@ -6,7 +6,7 @@
 
 use crate::{
     classify, count,
-    cursor::XdpFrame,
+    cursor::{Part, XdpFrame},
     maps::node,
     outcome::Outcome,
     peers::{Admission, Path},
@@ -14,19 +14,26 @@ use crate::{
     router::now_ns,
 };
 use aya_ebpf::bindings::xdp_md;
+use core::ptr;
 use ha_common::{
-    maps::peers::NodePolicy,
+    maps::peers::{MacKey, NodePolicy},
     verdict_reasons::VerdictReason,
     wire::{
-        Buffer, ethernet, ipv4, ipv6,
+        Buffer,
+        ethernet::{self, ADDRESSES_LENGTH},
+        ipv4, ipv6,
         probe::{self, Message, kind},
+        siphash::SipHash,
         udp,
         vlan::{self, LinkLayer},
     },
 };
 
 /// Bytes of a UDP packet that carries a message.
-const UDP_LENGTH: usize = udp::HEADER_LENGTH + probe::LENGTH;
+pub const UDP_LENGTH: usize = udp::HEADER_LENGTH + probe::LENGTH;
+/// Bytes of the IP packet around it.
+const LENGTH_V4: usize = ipv4::MIN_HEADER_LENGTH + UDP_LENGTH;
+const LENGTH_V6: usize = ipv6::HEADER_LENGTH + UDP_LENGTH;
 /// The bit that tells a group's MAC address, in its first four bytes.
 const GROUP_BIT: u32 = 1 << 24;
 
@@ -56,7 +63,12 @@ fn judge_frame(frame: XdpFrame, family: u8) -> Option<Outcome> {
     let link = vlan::walk(frame)?;
     let at = link.payload;
     if let Some(path) = path_of(frame, &link, family)? {
-        return Some(Outcome::Judged(judge(frame, at, family, &path)));
+        let reason = if family == 6 {
+            judge(Packet::<LENGTH_V6>::of(frame, at), header_v6, &path)
+        } else {
+            judge(Packet::<LENGTH_V4>::of(frame, at), header_v4, &path)
+        };
+        return Some(Outcome::Judged(reason));
     }
     // Between other hosts, or not one of ours: the fence has its say, as about any packet.
     let fenced = if family == 6 {
@@ -72,33 +84,79 @@ fn judge_frame(frame: XdpFrame, family: u8) -> Option<Outcome> {
 
 #[inline(always)]
 fn path_of(frame: XdpFrame, link: &LinkLayer, family: u8) -> Option<Option<Path>> {
-    let at = link.payload;
     let (source, destination) = if family == 6 {
-        (ipv6::address(frame, ipv6::source_at(at))?, ipv6::address(frame, ipv6::destination_at(at))?)
+        let header = frame.part::<{ ipv6::HEADER_LENGTH }>(link.payload)?;
+        (ipv6::address(header, ipv6::source_at(0))?, ipv6::address(header, ipv6::destination_at(0))?)
     } else {
-        (ipv6::mapped(ipv4::source(frame, at)?), ipv6::mapped(ipv4::destination(frame, at)?))
+        let header = frame.part::<{ ipv4::MIN_HEADER_LENGTH }>(link.payload)?;
+        (ipv6::mapped(ipv4::source(header, 0)?), ipv6::mapped(ipv4::destination(header, 0)?))
     };
     Some(Path::find(link, destination, source))
 }
 
+/// A frame that is long enough for a message: what is read and rewritten of it.
+pub struct Packet<const LENGTH: usize> {
+    pub macs: Part<ADDRESSES_LENGTH>,
+    /// From the IP header to the end of the message.
+    pub ip: Part<LENGTH>,
+    frame_length: u64,
+}
+
+impl<const LENGTH: usize> Packet<LENGTH> {
+    const UDP: usize = LENGTH - UDP_LENGTH;
+    const MESSAGE: usize = LENGTH - probe::LENGTH;
+
+    #[inline(always)]
+    fn of(frame: XdpFrame, at: usize) -> Option<Self> {
+        let frame_length = frame.len() as u64;
+        Some(Self { macs: frame.part(0)?, ip: frame.part(at)?, frame_length })
+    }
+
+    /// The message; any bytes are one.
+    #[inline(always)]
+    fn message(&self) -> Option<Message> {
+        // SAFETY: inside the packet, as `Part` says; loads may be unaligned, as in `cursor`.
+        self.ip.pointer::<Message>(Self::MESSAGE).map(|message| unsafe { *message })
+    }
+
+    /// The MAC that the message should have. It is taken from the packet word by word, so that no field need be kept meanwhile.
+    #[inline(always)]
+    pub fn mac(&self, key: MacKey) -> Option<u64> {
+        let mut hash = SipHash::new(key);
+        for word in 0..probe::LENGTH / size_of::<u64>() - 1 {
+            let at = self.ip.pointer::<u64>(Self::MESSAGE + word * size_of::<u64>())?;
+            // SAFETY: as in `message`; volatile, so that the word is not kept for later.
+            hash = hash.word(unsafe { ptr::read_volatile(at) });
+        }
+        Some(hash.finish(0, 0))
+    }
+}
+
 /// Judges a packet on a configured path, and answers it where the verdict says so.
 #[inline(always)]
-fn judge(frame: XdpFrame, at: usize, family: u8, path: &Path) -> VerdictReason {
-    let Some(node) = node() else {
+fn judge<const LENGTH: usize>(
+    packet: Option<Packet<LENGTH>>,
+    has_right_header: fn(Part<LENGTH>) -> Option<bool>,
+    path: &Path,
+) -> VerdictReason {
+    let (Some(node), Some(packet)) = (node(), packet) else {
         return VerdictReason::ProbeHeaderInvalid;
     };
-    let Some(message) = well_formed(frame, at, family).filter(|message| is_between(message, node, path))
-    else {
+    if has_right_header(packet.ip) != Some(true) || is_for_one_host(&packet) != Some(true) {
+        return VerdictReason::ProbeHeaderInvalid;
+    }
+    let Some(head) = packet.message().filter(|head| is_between(head, node, path)) else {
         return VerdictReason::ProbeHeaderInvalid;
     };
-    let Some(keys) = path.peer.keys(message.key_id) else {
+    let Some(keys) = path.peer.keys(head.key_id) else {
         return VerdictReason::ProbeKeyUnknown;
     };
+    let mac = packet.mac(keys.receive);
     let now = now_ns();
-    if message.compute_mac(keys.receive) != message.mac {
+    let Some(message) = packet.message().filter(|message| mac == Some(message.mac)) else {
         path.note_bad_mac(now);
         return VerdictReason::ProbeMacInvalid;
-    }
+    };
     let reason = match message.kind {
         kind::REQUEST => judge_request(&message, node, path, now),
         kind::ADDRESS => judge_address(&message, path, now),
@@ -109,55 +167,51 @@ fn judge(frame: XdpFrame, at: usize, family: u8, path: &Path) -> VerdictReason {
         VerdictReason::ProbeChallenged => Kind::Challenge,
         _ => return reason,
     };
-    let answer = probe_answer::to(&message, kind, node, &path.peer, now).signed(keys.send);
-    if probe_answer::write(frame, at, family, &answer).is_none() {
+    let answer = probe_answer::to(&message, kind, node, &path.peer, now);
+    if probe_answer::write(&packet, &answer, keys.send).is_none() {
         return VerdictReason::ProbeHeaderInvalid;
     }
-    count::sent(frame.len() as u64);
+    count::sent(packet.frame_length);
     reason
 }
 
-/// The message in a packet whose headers are as a probe's must be. The UDP checksum is not looked at: the MAC covers what
-/// the checksum would, and frames from a local sender come without one.
+/// Whether both MAC addresses are of one host each, and the UDP packet has the length of a message. The UDP checksum is not
+/// looked at: the MAC covers what the checksum would, and frames from a local sender come without one.
 #[inline(always)]
-fn well_formed(frame: XdpFrame, at: usize, family: u8) -> Option<Message> {
-    let header = if family == 6 { header_v6(frame, at)? } else { header_v4(frame, at)? };
-    let at = at + header;
-    let unicast =
-        ethernet::destination(frame)?.high & GROUP_BIT == 0 && ethernet::source(frame)?.high & GROUP_BIT == 0;
-    if !unicast || udp::length(frame, at)? != UDP_LENGTH {
-        return None;
-    }
-    let region = frame.region::<{ probe::LENGTH }>(at + udp::HEADER_LENGTH)?;
-    // SAFETY: inside the packet, as `region` says; any bytes are a message. Loads may be unaligned, as in `cursor`.
-    let message = unsafe { *region.cast::<Message>() };
-    (message.magic == probe::MAGIC && message.version == probe::VERSION).then_some(message)
+fn is_for_one_host<const LENGTH: usize>(packet: &Packet<LENGTH>) -> Option<bool> {
+    let unicast = ethernet::destination(packet.macs)?.high & GROUP_BIT == 0
+        && ethernet::source(packet.macs)?.high & GROUP_BIT == 0;
+    Some(unicast && udp::length(packet.ip, Packet::<LENGTH>::UDP)? == UDP_LENGTH)
 }
 
-/// Length of an intact header without options, of a whole packet of the right length from this segment.
+/// Whether this is an intact header without options, of a whole packet of the right length from this segment.
 #[inline(always)]
-fn header_v4(frame: XdpFrame, at: usize) -> Option<usize> {
-    const LENGTH: usize = ipv4::MIN_HEADER_LENGTH;
-    let right = ipv4::header_length(frame, at)? == LENGTH
-        && ipv4::total_length(frame, at)? == LENGTH + UDP_LENGTH
-        && ipv4::ttl(frame, at)? == probe::TTL
-        && !ipv4::is_fragment(frame, at)?
-        && ipv4::is_intact(frame, at, LENGTH)?;
-    right.then_some(LENGTH)
+fn header_v4(ip: Part<LENGTH_V4>) -> Option<bool> {
+    Some(
+        ipv4::header_length(ip, 0)? == ipv4::MIN_HEADER_LENGTH
+            && ipv4::total_length(ip, 0)? == LENGTH_V4
+            && ipv4::ttl(ip, 0)? == probe::TTL
+            && !ipv4::is_fragment(ip, 0)?
+            && ipv4::is_intact(ip, 0, ipv4::MIN_HEADER_LENGTH)?,
+    )
 }
 
+/// As [`header_v4`].
 #[inline(always)]
-fn header_v6(frame: XdpFrame, at: usize) -> Option<usize> {
-    let right = ipv6::is_version_6(frame, at)?
-        && ipv6::payload_length(frame, at)? == UDP_LENGTH
-        && ipv6::hop_limit(frame, at)? == probe::TTL;
-    right.then_some(ipv6::HEADER_LENGTH)
+fn header_v6(ip: Part<LENGTH_V6>) -> Option<bool> {
+    Some(
+        ipv6::is_version_6(ip, 0)?
+            && ipv6::payload_length(ip, 0)? == UDP_LENGTH
+            && ipv6::hop_limit(ip, 0)? == probe::TTL,
+    )
 }
 
 /// Whether a message of a known kind goes from the path's peer to this node.
 #[inline(always)]
 fn is_between(message: &Message, node: &NodePolicy, path: &Path) -> bool {
-    message.cluster == node.cluster
+    message.magic == probe::MAGIC
+        && message.version == probe::VERSION
+        && message.cluster == node.cluster
         && message.to == node.node
         && message.from == path.peer.policy.node
         && message.kind >= kind::REQUEST

@@ -3,28 +3,31 @@
 //! Every answer depends on the controller's lease: past it, a program that outlives its controller says so itself.
 
 use crate::{
-    cursor::XdpFrame,
+    cursor::Part,
     maps::{LEASE, NODE_STATE},
     peers::Peer,
+    probe::{Packet, UDP_LENGTH},
 };
+use core::mem::offset_of;
 use ha_common::{
-    maps::peers::NodePolicy,
+    maps::peers::{MacKey, NodePolicy},
     wire::{
+        Buffer,
         checksum::{fold, term},
         ethernet::ADDRESSES_LENGTH,
-        ipv4, ipv6,
-        probe::{LENGTH, Message, flag, kind},
+        ipv6,
+        probe::{Message, flag, kind},
         udp,
     },
 };
 
 const MICROSECOND_NS: u64 = 1_000;
-const UDP_LENGTH: usize = udp::HEADER_LENGTH + LENGTH;
-/// Offsets and length of the IP addresses in words, from the source address on.
-const SOURCE_V4: usize = 12;
+/// Bytes of a word of the checksum, and words of an address.
 const WORD: usize = 4;
 const WORDS_V4: usize = 1;
 const WORDS_V6: usize = 4;
+/// Offset of the checksum in the UDP header.
+const CHECKSUM: usize = 6;
 /// A checksum of 0 means that there is none (RFC 768), so the sum 0 is sent as its other form.
 const NO_CHECKSUM: u16 = 0;
 
@@ -45,7 +48,7 @@ struct Standing {
     flags: u16,
 }
 
-/// The answer to `request`, not yet signed.
+/// The answer to `request`, without its MAC.
 #[inline(always)]
 pub fn to(request: &Message, kind: Kind, node: &NodePolicy, peer: &Peer, now_ns: u64) -> Message {
     let standing = standing(node, now_ns);
@@ -97,85 +100,65 @@ fn standing(node: &NodePolicy, now_ns: u64) -> Standing {
     }
 }
 
-/// Swaps the ends of the packet and puts `answer` in the place of the message. The IP header's checksum holds as it is; the
-/// UDP checksum is computed in full. `None`: the frame is shorter than the checks before have said, and nothing is sent.
+/// Swaps the ends of the packet, puts `answer` in the place of the message and signs it. The IP header's checksum holds as it
+/// is; the UDP checksum is computed in full. `None` is for the compiler: every offset lies inside the packet.
 #[inline(always)]
-pub fn write(frame: XdpFrame, at: usize, family: u8, answer: &Message) -> Option<()> {
-    let macs = frame.region::<ADDRESSES_LENGTH>(0)?;
-    let (header, addresses) = if family == 6 {
-        let region = frame.region::<{ 2 * WORD * WORDS_V6 }>(ipv6::source_at(at))?;
-        (ipv6::HEADER_LENGTH, region)
+pub fn write<const LENGTH: usize>(packet: &Packet<LENGTH>, answer: &Message, key: MacKey) -> Option<()> {
+    let udp = LENGTH - UDP_LENGTH;
+    swap_macs(packet.macs)?;
+    // The addresses end where the UDP header begins, in both families.
+    let addresses = if udp == ipv6::HEADER_LENGTH {
+        swap_addresses::<_, WORDS_V6>(packet.ip, udp)?
     } else {
-        let region = frame.region::<{ 2 * WORD * WORDS_V4 }>(at + SOURCE_V4)?;
-        (ipv4::MIN_HEADER_LENGTH, region)
+        swap_addresses::<_, WORDS_V4>(packet.ip, udp)?
     };
-    let packet = frame.region::<UDP_LENGTH>(at + header)?;
-    // SAFETY: the regions lie inside the packet and have the lengths that are written; stores may be unaligned.
-    unsafe {
-        swap_macs(macs);
-        let pseudo_header = if family == 6 {
-            swap_addresses::<WORDS_V6>(addresses.cast())
-        } else {
-            swap_addresses::<WORDS_V4>(addresses.cast())
-        };
-        write_udp(packet, answer, pseudo_header + term(u16::from(udp::PROTOCOL)) + term(UDP_LENGTH as u16));
+    swap::<_, u16>(packet.ip, udp, udp + size_of::<u16>())?;
+    let message = udp + udp::HEADER_LENGTH;
+    set(packet.ip, message, *answer)?;
+    set(packet.ip, message + offset_of!(Message, mac), packet.mac(key)?)?;
+    set(packet.ip, udp + CHECKSUM, 0_u16)?;
+    let mut sum = addresses + term(u16::from(udp::PROTOCOL)) + term(UDP_LENGTH as u16);
+    for word in 0..UDP_LENGTH / WORD {
+        sum += u64::from(packet.ip.ne32(udp + word * WORD)?);
     }
-    Some(())
+    let checksum = !fold(sum);
+    set(packet.ip, udp + CHECKSUM, if checksum == NO_CHECKSUM { !NO_CHECKSUM } else { checksum })
+}
+
+#[inline(always)]
+fn set<const LENGTH: usize, T>(part: Part<LENGTH>, at: usize, value: T) -> Option<()> {
+    // SAFETY: inside the packet, as `Part` says; stores may be unaligned, as loads in `cursor`.
+    part.pointer::<T>(at).map(|place| unsafe { *place = value })
+}
+
+/// Swaps two values and returns them.
+#[inline(always)]
+fn swap<const LENGTH: usize, T: Copy>(part: Part<LENGTH>, one: usize, other: usize) -> Option<(T, T)> {
+    let (one, other) = (part.pointer::<T>(one)?, part.pointer::<T>(other)?);
+    // SAFETY: inside the packet, as `Part` says; unaligned as in `cursor`.
+    unsafe {
+        let values = (*one, *other);
+        (*one, *other) = (values.1, values.0);
+        Some(values)
+    }
 }
 
 /// In words, because a copy of six bytes becomes arithmetic on packet pointers that the verifier refuses.
-///
-/// # Safety
-/// `macs` points to twelve bytes.
 #[inline(always)]
-unsafe fn swap_macs(macs: *mut u8) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let destination = (*macs.cast::<u32>(), *macs.add(4).cast::<u16>());
-        let source = (*macs.add(6).cast::<u32>(), *macs.add(10).cast::<u16>());
-        *macs.cast::<u32>() = source.0;
-        *macs.add(4).cast::<u16>() = source.1;
-        *macs.add(6).cast::<u32>() = destination.0;
-        *macs.add(10).cast::<u16>() = destination.1;
-    }
+fn swap_macs(macs: Part<ADDRESSES_LENGTH>) -> Option<()> {
+    swap::<_, u32>(macs, 0, 6)?;
+    swap::<_, u16>(macs, 4, 10)?;
+    Some(())
 }
 
-/// Swaps two addresses of `WORDS` words each and returns their sum.
-///
-/// # Safety
-/// `words` points to both addresses.
+/// Swaps two addresses of `WORDS` words each that end at `end`, and returns their sum.
 #[inline(always)]
-unsafe fn swap_addresses<const WORDS: usize>(words: *mut u32) -> u64 {
+fn swap_addresses<const LENGTH: usize, const WORDS: usize>(ip: Part<LENGTH>, end: usize) -> Option<u64> {
     let mut sum = 0;
     for word in 0..WORDS {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let (source, destination) = (*words.add(word), *words.add(WORDS + word));
-            *words.add(word) = destination;
-            *words.add(WORDS + word) = source;
-            sum += u64::from(source) + u64::from(destination);
-        }
+        let destination = end - (WORDS - word) * WORD;
+        let (one, other) = swap::<_, u32>(ip, destination - WORDS * WORD, destination)?;
+        sum += u64::from(one) + u64::from(other);
     }
-    sum
-}
-
-/// # Safety
-/// `packet` points to a UDP header and a message.
-#[inline(always)]
-unsafe fn write_udp(packet: *mut u8, answer: &Message, pseudo_header: u64) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let ports = packet.cast::<u16>();
-        let (source, destination) = (*ports, *ports.add(1));
-        *ports = destination;
-        *ports.add(1) = source;
-        let message = packet.add(udp::HEADER_LENGTH);
-        *message.cast::<Message>() = *answer;
-        let mut sum = pseudo_header + u64::from(source) + u64::from(destination) + term(UDP_LENGTH as u16);
-        for word in 0..LENGTH / WORD {
-            sum += u64::from(*message.cast::<u32>().add(word));
-        }
-        let checksum = !fold(sum);
-        *ports.add(3) = if checksum == NO_CHECKSUM { !NO_CHECKSUM } else { checksum };
-    }
+    Some(sum)
 }

@@ -3,6 +3,7 @@
 use super::frames::{OUR_ADDRESS, PEER_ADDRESS, address_v6};
 use super::plane::{IFINDEX, Plane, SECOND_NS};
 use super::probe_frames::*;
+use super::rewinder::{Rewinder, States};
 use aya::Pod;
 use ha_common::maps::keys::mapped;
 use ha_common::maps::names;
@@ -93,6 +94,31 @@ impl Plane {
             self.set(names::PATHS, slot, policy);
             self.path_key(slot, 0);
         }
+    }
+
+    /// As [`Plane::meet_peer`], and its replies are waited for without end.
+    pub(crate) fn meet_patient_peer(&mut self) {
+        self.meet_peer();
+        for slot in [PATH_V4, PATH_V6] {
+            self.path(slot, |path| path.reply_deadline_ns = u64::MAX);
+        }
+    }
+
+    /// Time per run of the ingress program on `frame` in nanoseconds, each run on the frame as it is here and with the peer's
+    /// state as if it had not been heard.
+    pub(crate) fn time_rewound(&mut self, frame: &[u8], repeat: u32) -> f64 {
+        let is_v6 = frame[12] == 0x86;
+        let states = States {
+            peers: self.map_descriptor(names::PEER_STATES),
+            peer: PEER,
+            paths: self.map_descriptor(names::PATH_STATES),
+            path: if is_v6 { PATH_V6 } else { PATH_V4 },
+        };
+        let rewinder = Rewinder::new(frame, &states);
+        let rewinding = rewinder.time(self.program_descriptor(names::PROGRAM_PASS), repeat);
+        let whole = rewinder.time(self.program_descriptor(names::PROGRAM_INGRESS), repeat);
+        let pass = self.time(names::PROGRAM_PASS, frame, repeat).as_nanos() as f64;
+        f64::from(whole) - f64::from(rewinding) + pass
     }
 
     /// Lets the addresses of a path mean it on another VLAN, too.

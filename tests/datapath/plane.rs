@@ -1,7 +1,7 @@
 //! The data plane under test: the object loaded without pins, its maps arranged and read back.
 
 use super::frames::{self, address_v6, hex};
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::tc::TcAttachType;
 use aya::programs::xdp::XdpMode;
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
@@ -14,6 +14,7 @@ use ha_common::maps::values::{
 };
 use ha_common::ring_events::{AdvertEvent, PeerEvent};
 use ha_common::verdict_reasons::{REASON_SLOTS, VerdictReason};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 pub(crate) const LINK_SLOT: u32 = 3;
@@ -259,6 +260,15 @@ impl Plane {
             adverts.push(unsafe { record.as_ptr().cast::<AdvertEvent>().read_unaligned() });
         }
         (adverts, peers)
+    }
+
+    pub(crate) fn map_descriptor(&self, name: &str) -> BorrowedFd<'_> {
+        let Map::Array(map) = self.ebpf.map(name).expect(name) else { panic!("{name} is no array") };
+        map.fd().as_fd()
+    }
+
+    pub(crate) fn program_descriptor(&self, name: &str) -> BorrowedFd<'_> {
+        self.ebpf.program(name).expect(name).fd().expect(name).as_fd()
     }
 
     pub(crate) fn ingress(&mut self, frame: &[u8]) -> Run {

@@ -34,6 +34,8 @@ mod probe_attacks;
 mod probe_fixtures;
 #[path = "../datapath/probe_frames.rs"]
 mod probe_frames;
+#[path = "../datapath/rewinder.rs"]
+mod rewinder;
 #[path = "../datapath/trust_fixtures.rs"]
 mod trust_fixtures;
 
