@@ -25,6 +25,8 @@ mod generic_mode;
 mod groups;
 #[path = "../netns/leaks.rs"]
 mod leaks;
+#[path = "../netns/peers.rs"]
+mod peers;
 #[path = "../netns/planned.rs"]
 mod planned;
 #[path = "../netns/preemption.rs"]

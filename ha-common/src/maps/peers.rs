@@ -10,7 +10,7 @@ pub const MAX_PEERS: u32 = 32;
 /// Most probe paths to one peer: one bit each in [`PeerState::hears`].
 pub const MAX_PATHS_PER_PEER: u32 = 16;
 /// Most probe paths of all peers together.
-pub const MAX_PATHS: u32 = 128;
+pub const MAX_PATHS: u32 = MAX_PEERS * MAX_PATHS_PER_PEER;
 /// Most sync units (groups, and virtual routers without one): one bit each in the probe.
 pub const MAX_UNITS: u32 = 64;
 /// [`RouterPolicy::unit`](super::values::RouterPolicy::unit) of a router that no probe speaks of.

@@ -1,6 +1,6 @@
 //! What the engine wants done. Plain data; one interpreter in the daemon carries it out.
 
-use crate::config::{GroupId, RouterId};
+use crate::config::{GroupId, PeerId, RouterId};
 use crate::input::ChecksumForm;
 use crate::time::{Duration, Instant};
 use core::net::IpAddr;
@@ -44,6 +44,22 @@ pub enum Cause {
     SourceLost,
     /// Another member of the group moved.
     GroupMember,
+    /// A peer that owned the router fell silent on every path.
+    PeerUnhealthy,
+    /// Adverts were missing, and the owner's data plane vouched for it no longer.
+    VouchEnded,
+    /// A requirement of this node failed (links, checks) and a successor was heard.
+    RequirementFailed,
+    /// This node hears nobody on the segment while others hear it, or is heard by nobody while it hears others.
+    Unheard,
+    /// The operator took the node out for maintenance.
+    Maintenance,
+    /// The rate stayed below the minimum and a successor was heard.
+    LowBandwidth,
+    /// Too many flaps: the node stands down.
+    FlapLatch,
+    /// The operator ordered the bypass.
+    BypassCommand,
     /// The operator ordered a failover and a successor was heard.
     FailoverCommand,
     /// The daemon stops.
@@ -86,6 +102,20 @@ pub enum Notice {
     SegmentSplit { group: GroupId, silent: RouterId, hearing: RouterId },
     /// A timer ran out in a stall of our own on a silent interface; judged again at `until`.
     Deferred { router: RouterId, until: Instant },
+    /// Adverts of the owner are missing and its data plane vouches for it: held until then at the latest.
+    Vouched { router: RouterId, peer: PeerId, until: Instant },
+    /// An advert in a peer's name was not borne out by that peer within a check interval: it changed nothing.
+    SuspectedForgery { router: RouterId, source: IpAddr, priority: u8 },
+    /// A peer is silent on every path.
+    PeerUnhealthy { peer: PeerId },
+    /// A peer is heard again.
+    PeerHealthy { peer: PeerId },
+    /// Messages in a peer's name carry wrong MACs and none is right: plain VRRP decides towards it.
+    AuthenticationFailing { peer: PeerId },
+    /// A peer says that it owns what this node owns.
+    TwoOwners { router: RouterId, peer: PeerId },
+    /// This node is no longer fit to own a router, or is again.
+    Fitness { router: RouterId, unfit: Option<Cause> },
     /// A failover was ordered and no successor was heard: still Active.
     FailoverUnanswered { router: RouterId },
     /// Adding the addresses failed.
@@ -138,4 +168,10 @@ pub enum Action {
     Notify(Notice),
     /// A graceful stop is complete.
     Stopped,
+    /// Everything is given up and stays so: bypass may engage.
+    StoodDown,
+    /// Whether a peer's adverts count without being borne out.
+    TrustPeer { peer: PeerId, plain: bool },
+    /// Probe the peer now: its word is needed before the next check.
+    ProbeNow { peer: PeerId },
 }

@@ -25,6 +25,40 @@ identifier! {
     InterfaceId
 }
 
+/// Another node, by its `peer.id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PeerId(pub u16);
+
+/// A sync unit: a group, or a virtual router without one. The number is agreed between the nodes, below 64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UnitId(pub u8);
+
+/// How peers are checked; what the engine needs of it to judge how long a report speaks for its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerCheck {
+    pub interval: Duration,
+    pub failure_threshold: u32,
+}
+
+impl Default for PeerCheck {
+    fn default() -> Self {
+        PeerCheck { interval: Duration::from_millis(100), failure_threshold: 3 }
+    }
+}
+
+/// What a peer's silence on every path leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Takeover {
+    /// Takeover at the failure threshold.
+    #[default]
+    Fast,
+    /// Not before its lease has ended.
+    AfterLease,
+}
+
 /// VRRP version of a virtual router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Version {
@@ -65,6 +99,8 @@ pub struct RouterConfig {
     pub preempt_delay: Duration,
     pub checksum: ChecksumPolicy,
     pub group: Option<GroupId>,
+    /// `None` where no peers are configured.
+    pub unit: Option<UnitId>,
 }
 
 impl RouterConfig {
@@ -81,4 +117,7 @@ impl RouterConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineConfig {
     pub routers: Vec<RouterConfig>,
+    pub peers: Vec<PeerId>,
+    pub peer_check: PeerCheck,
+    pub takeover: Takeover,
 }

@@ -4,9 +4,10 @@
 //! touches only what is due. Input comes from the driver; nothing here does I/O or knows the time by itself.
 
 use crate::action::{Action, Cause};
-use crate::config::{InterfaceId, RouterId};
+use crate::config::{InterfaceId, PeerId, RouterId, Takeover};
 use crate::groups::Groups;
-use crate::input::Input;
+use crate::input::{Advert, Input};
+use crate::peers::{PeerReport, Peers};
 use crate::time::Instant;
 use crate::view::RouterView;
 use crate::vrrp::{Consequence, ReleaseKind, Router};
@@ -46,6 +47,12 @@ pub struct Engine {
     entered: BTreeMap<RouterId, Instant>,
     touched: BTreeSet<RouterId>,
     pub(crate) out: Outbox,
+    pub(crate) peers: Peers,
+    pub(crate) takeover: Takeover,
+    /// When frames of any kind were last received on an interface.
+    pub(crate) frames: BTreeMap<InterfaceId, Instant>,
+    /// Standing down by order; true once everything is given up.
+    pub(crate) stood_down: Option<bool>,
     stopping: bool,
     stopped: bool,
 }
@@ -61,11 +68,18 @@ impl Engine {
             Input::Configured(config) => self.configure(now, config),
             Input::Interface { interface, up } => self.interface(now, interface, up),
             Input::Source { router, address } => self.source(now, router, address),
-            Input::Advert { router, advert } => {
-                let heard = self.touch(router).map(|(router, out)| router.hears(now, &advert, out));
-                self.draw(now, router, heard.unwrap_or(Consequence::None));
-                self.heard_in_group(router);
+            Input::Advert { router, advert } => self.advert(now, router, &advert),
+            Input::Uncorroborated { router, peer, advert } => self.uncorroborated(now, router, peer, advert),
+            Input::Peer { peer, report } => self.peer_report(now, peer, report),
+            Input::PeerHealth { peer, health, silent_since } => {
+                self.peer_health(now, peer, health, silent_since);
             }
+            Input::Frames { interface, at } => {
+                self.frames.insert(interface, at);
+            }
+            Input::Standing { router, standing } => self.fitness(now, router, standing),
+            Input::StandDown { cause } => self.stand_down(now, cause),
+            Input::StandUp => self.stand_up(now),
             Input::Heard { router, at } => {
                 self.with(router, |router, out| router.absorbed(now, at, out));
                 self.heard_in_group(router);
@@ -83,7 +97,7 @@ impl Engine {
                 self.with(router, |router, out| router.addresses_added(now, outcome, out));
             }
             Input::AddressLost { router } => self.with(router, |router, out| router.address_lost(now, out)),
-            Input::Failover { group } if !self.stopping => self.failover(now, group),
+            Input::Failover { group, cause } if !self.stopping => self.failover(now, group, cause),
             Input::Failover { .. } => {}
             Input::Shutdown => self.shutdown(now),
         }
@@ -94,7 +108,8 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Instant) {
         let mut groups = BTreeSet::new();
         for id in self.due(now) {
-            let ran_out = self.touch(id).map(|(router, out)| router.timeout(now, out));
+            let vouched = self.vouched(now, id);
+            let ran_out = self.touch(id).map(|(router, out)| router.timeout(now, vouched, out));
             if ran_out != Some(Consequence::Silent) {
                 continue;
             }
@@ -139,6 +154,16 @@ impl Engine {
     /// Status of one router.
     pub fn view(&self, router: RouterId) -> Option<RouterView> {
         self.routers.get(&router).map(Router::view)
+    }
+
+    /// What a peer said last.
+    pub fn peer(&self, id: PeerId) -> Option<&PeerReport> {
+        self.peers.get(id).map(|peer| &peer.report)
+    }
+
+    /// Whether a peer's word still speaks for it.
+    pub fn is_peer_fresh(&self, id: PeerId, now: Instant) -> bool {
+        self.peers.get(id).is_some_and(|peer| self.peers.is_fresh(peer, now))
     }
 
     /// Status of every router, by id.
@@ -192,6 +217,13 @@ impl Engine {
         self.stopping
     }
 
+    /// A valid advert that counts.
+    pub(crate) fn advert(&mut self, now: Instant, router: RouterId, advert: &Advert) {
+        let heard = self.touch(router).map(|(router, out)| router.hears(now, advert, out));
+        self.draw(now, router, heard.unwrap_or(Consequence::None));
+        self.heard_in_group(router);
+    }
+
     /// What a change of one router means for its group.
     fn draw(&mut self, now: Instant, id: RouterId, consequence: Consequence) {
         match consequence {
@@ -242,7 +274,7 @@ impl Engine {
 
     pub(crate) fn try_start(&mut self, now: Instant, id: RouterId) {
         let up = self.routers.get(&id).and_then(|router| self.interfaces.get(&router.config.interface));
-        if up == Some(&true) && !self.stopping {
+        if up == Some(&true) && !self.stopping && self.stood_down.is_none() {
             self.with(id, |router, out| router.start(now, out));
         }
     }
@@ -250,10 +282,14 @@ impl Engine {
     /// Graceful stop: Backups go silently (V-093), Actives release (V-100).
     fn shutdown(&mut self, now: Instant) {
         self.stopping = true;
+        self.leave_all(now, Cause::Shutdown);
+    }
+
+    pub(crate) fn leave_all(&mut self, now: Instant, cause: Cause) {
         self.with_all(|router, out| match router.release_window() {
-            Some(window) => router.release(now, ReleaseKind::Shutdown, window, out),
+            Some(window) => router.release(now, ReleaseKind::Leave { cause }, window, out),
             None => {
-                router.initialize(now, Cause::Shutdown, out);
+                router.initialize(now, cause, out);
             }
         });
     }
@@ -277,6 +313,10 @@ impl Engine {
             }
         }
         let at_rest = || self.routers.values().all(Router::is_at_rest);
+        if self.stood_down == Some(false) && at_rest() {
+            self.stood_down = Some(true);
+            self.out.push(Action::StoodDown);
+        }
         if self.stopping && !self.stopped && at_rest() {
             self.stopped = true;
             self.out.push(Action::Stopped);

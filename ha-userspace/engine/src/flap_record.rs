@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 /// A sync unit: a group, or a virtual router without group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct UnitId(pub u32);
+pub struct FlapUnit(pub u32);
 
 /// Why it latched, with the settings of that moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,9 +31,9 @@ pub struct FlapRecord {
     /// Age of the last loss or return by fault.
     pub last_move_age: Option<Duration>,
     /// Units that are owned. A clean stop gives them up first; whatever a record still names was lost by a crash.
-    pub owned: BTreeSet<UnitId>,
+    pub owned: BTreeSet<FlapUnit>,
     /// Units lost by fault and not back yet.
-    pub lost: BTreeSet<UnitId>,
+    pub lost: BTreeSet<FlapUnit>,
 }
 
 /// A latch as it is kept on disk.

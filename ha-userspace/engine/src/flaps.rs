@@ -5,7 +5,7 @@
 //! and count nothing. It neither engages bypass nor releases an address: it says that it latched, when, and why. Its
 //! record survives restarts and reboots, so it holds ages, never instants of the boot clock.
 
-use crate::flap_record::{FlapRecord, FlapView, LatchReason, LatchRecord, LatchView, UnitId};
+use crate::flap_record::{FlapRecord, FlapView, LatchReason, LatchRecord, LatchView, FlapUnit};
 use crate::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
@@ -81,8 +81,8 @@ pub struct FlapGovernor {
     flaps: VecDeque<Instant>,
     /// Last loss or return by fault.
     last_move: Option<Instant>,
-    owned: BTreeSet<UnitId>,
-    lost: BTreeSet<UnitId>,
+    owned: BTreeSet<FlapUnit>,
+    lost: BTreeSet<FlapUnit>,
     latch: Option<Latch>,
     revision: u64,
 }
@@ -161,7 +161,7 @@ impl FlapGovernor {
 
     /// A unit is not owned any more. Not `by_fault`: ordered by the operator, a peer of higher rank that came back, a
     /// stop or a reload.
-    pub fn lost(&mut self, now: Instant, unit: UnitId, by_fault: bool) {
+    pub fn lost(&mut self, now: Instant, unit: FlapUnit, by_fault: bool) {
         if !self.owned.remove(&unit) {
             return;
         }
@@ -173,7 +173,7 @@ impl FlapGovernor {
     }
 
     /// A unit is owned.
-    pub fn regained(&mut self, now: Instant, unit: UnitId) -> Option<FlapEvent> {
+    pub fn regained(&mut self, now: Instant, unit: FlapUnit) -> Option<FlapEvent> {
         if !self.owned.insert(unit) {
             return None;
         }
@@ -307,8 +307,8 @@ impl FlapGovernor {
 mod tests {
     use super::*;
 
-    const LAN: UnitId = UnitId(1);
-    const WAN: UnitId = UnitId(2);
+    const LAN: FlapUnit = FlapUnit(1);
+    const WAN: FlapUnit = FlapUnit(2);
     const NOON: u64 = 1_800_000_000;
     const MANUAL: FlapSettings = settings(3, LatchRelease::Manual);
 

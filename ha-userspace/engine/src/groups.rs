@@ -3,7 +3,7 @@
 //! A group promotes when every member in Backup has lost its owner and none is in Initialize. When one member leaves
 //! Active, so do the others, with priority 0. The members' own rules stay in [`crate::vrrp`].
 
-use crate::action::{Action, Notice};
+use crate::action::{Action, Cause, Notice};
 use crate::config::{GroupId, RouterId};
 use crate::engine::{Engine, Outbox};
 use crate::time::{Duration, Instant};
@@ -74,7 +74,7 @@ impl Engine {
     }
 
     /// Orders a failover of one group, or of everything. Members release together and wait equally long.
-    pub(crate) fn failover(&mut self, now: Instant, group: Option<GroupId>) {
+    pub(crate) fn failover(&mut self, now: Instant, group: Option<GroupId>, cause: Cause) {
         let groups = group.map_or_else(|| self.groups.all(), |group| vec![group]);
         let mut units: Vec<Vec<RouterId>> =
             groups.into_iter().map(|group| self.groups.members(group)).collect();
@@ -83,7 +83,7 @@ impl Engine {
             units.extend(alone.map(|router| vec![router.config.id]));
         }
         for unit in units {
-            self.release_unit(now, &unit, ReleaseKind::Failover);
+            self.release_unit(now, &unit, ReleaseKind::GiveWay { cause, aside: true });
         }
     }
 
@@ -192,7 +192,7 @@ fn report_split(router: &mut Router, group: GroupId, hearing: RouterId, heard_at
         && let Some(silence) = &mut backup.silence
         && !silence.reported
         && heard_at > silence.since
-        && silence.reason.cause != crate::action::Cause::Preemption
+        && silence.reason.cause != Cause::Preemption
     {
         silence.reported = true;
         out.push(Action::Notify(Notice::SegmentSplit { group, silent, hearing }));

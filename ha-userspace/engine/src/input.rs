@@ -1,6 +1,8 @@
 //! What happens to the engine.
 
-use crate::config::{EngineConfig, GroupId, InterfaceId, RouterId};
+use crate::action::Cause;
+use crate::config::{EngineConfig, GroupId, InterfaceId, PeerId, RouterId};
+use crate::peers::{PeerHealth, PeerReport};
 use crate::time::{Duration, Instant};
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,23 @@ pub struct Advert {
     pub revoked: bool,
 }
 
+/// How fit this node is to own a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Added to the configured priority, which stays within 1 to 254. The address owner's is never changed.
+    pub offset: i16,
+    /// Why a requirement of the router is not met: it then runs at priority 1 and gives way to a ready peer.
+    pub unfit: Option<Cause>,
+    /// False while flaps hold back a return: a living owner is not preempted.
+    pub may_preempt: bool,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Standing { offset: 0, unfit: None, may_preempt: true }
+    }
+}
+
 /// Everything that can happen to the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
@@ -62,8 +81,22 @@ pub enum Input {
     AddressesAdded { router: RouterId, outcome: Result<(), String> },
     /// Somebody else removed an address of a router while it stood; it is to be put back.
     AddressLost { router: RouterId },
-    /// Operator's order: release the group, or everything, to a Backup.
-    Failover { group: Option<GroupId> },
+    /// An advert in a peer's name that nothing authenticated bore out when it came: the data plane let it change nothing.
+    Uncorroborated { router: RouterId, peer: PeerId, advert: Advert },
+    /// What a peer said last, over all its paths. Before timers are judged, the latest of each is handed in.
+    Peer { peer: PeerId, report: PeerReport },
+    /// The verdict of a peer's checks changed. `silent_since`: first missed check of the row that made it unhealthy.
+    PeerHealth { peer: PeerId, health: PeerHealth, silent_since: Option<Instant> },
+    /// Frames of any kind were last received on an interface at `at`.
+    Frames { interface: InterfaceId, at: Instant },
+    /// How fit this node is to own a router.
+    Standing { router: RouterId, standing: Standing },
+    /// Release the group, or everything, to a Backup, and leave it there. `cause` is the operator's order or low bandwidth.
+    Failover { group: Option<GroupId>, cause: Cause },
+    /// Give everything up and stay in Initialize until [`Input::StandUp`]; the outcome is [`crate::Action::StoodDown`].
+    StandDown { cause: Cause },
+    /// Take part again.
+    StandUp,
     /// Graceful stop.
     Shutdown,
 }

@@ -3,15 +3,11 @@
 //! Input are the ended checks of every path, as for [`PathMonitor`]. It never decides what an unhealthy peer means for
 //! ownership; it says only who answers, who does not, and since when.
 
+use crate::config::PeerId;
 use crate::path_health::{Check, CheckSettings, Health, HealthChange, PathIndex, PathMonitor, PathView};
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// A node that is checked, by its `peer.id`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PeerId(pub u16);
 
 /// A peer over all its paths.
 ///

@@ -13,6 +13,8 @@ impl Engine {
         if self.is_stopping() {
             return;
         }
+        self.takeover = config.takeover;
+        self.peers.configure(&config.peers, config.peer_check);
         let next: BTreeMap<RouterId, RouterConfig> =
             config.routers.into_iter().map(|router| (router.id, router)).collect();
         self.retire_missing(now, &next);

@@ -26,6 +26,12 @@ pub struct RouterView {
     pub deadline: Option<Instant>,
     /// A Backup whose timer has run out and whose group holds it.
     pub held: bool,
+    /// Adverts are missing and a peer vouches for the owner until then.
+    pub vouched_until: Option<Instant>,
+    /// Why this node is not fit to own it.
+    pub unfit: Option<crate::action::Cause>,
+    /// This node could own it now.
+    pub ready: bool,
     /// Last advert that counted.
     pub last_advert: Option<Instant>,
     pub last_transition: Option<Transition>,

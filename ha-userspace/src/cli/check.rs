@@ -9,6 +9,8 @@ pub(super) fn check(path: &Path, json: bool) -> Outcome {
         Ok(loaded) => {
             let mut warnings = loaded.warnings;
             warnings.extend(environment::missing_interfaces(&loaded.config, &loaded.lines));
+            warnings.extend(environment::peers_without_path(&loaded.config, &loaded.lines));
+            warnings.extend(environment::missing_users(&loaded.config, &loaded.lines));
             warnings.sort_by_key(|warning| warning.line);
             (Vec::new(), warnings)
         }

@@ -2,7 +2,7 @@
 
 use crate::config::units::show_duration;
 use crate::control::status::{
-    AttachMode, FamilyName, Health, LinkStatus, PeerStatus, ReasonCounts, Status, VirtualRouterStatus,
+    AttachMode, FamilyName, Health, LinkStatus, PathStatus, PeerStatus, ReasonCounts, Status, VirtualRouterStatus,
 };
 use crate::journal::{EventRecord, Timestamp, explain};
 use holdfast_engine::Role;
@@ -157,17 +157,43 @@ fn peer(text: &mut String, peer: &PeerStatus) {
     let health = match peer.health {
         Health::Healthy => "healthy",
         Health::Unhealthy => "UNHEALTHY",
-        Health::Unknown => "unknown",
+        Health::Unknown => "not judged yet",
     };
-    let paths: Vec<_> = peer
-        .paths
-        .iter()
-        .map(|path| match path.rtt_ns {
-            Some(rtt) => format!("{} {}", path.address, span(rtt)),
-            None => path.address.to_string(),
-        })
-        .collect();
-    labelled(text, &peer.name, &format!("id {}, {health}, paths {}", peer.id, paths.join(", ")));
+    let mut line = format!("id {}, {health}", peer.id);
+    if !peer.authenticated {
+        line.push_str(", NOT AUTHENTICATED: plain VRRP towards it");
+    }
+    if peer.role.is_some() {
+        let owns = if peer.owns.is_empty() { "nothing".to_owned() } else { peer.owns.join(" ") };
+        let _ = write!(line, ", owns {owns}");
+        let missing = if peer.ready_for.is_empty() { ", ready for nothing" } else { "" };
+        let _ = write!(line, "{missing}, lease {} left", span(peer.lease_remaining_ns));
+    } else if let Some(age) = peer.heard_age_ns {
+        let _ = write!(line, ", last heard {} ago", span(age));
+    }
+    labelled(text, &peer.name, &line);
+    peer.paths.iter().for_each(|each| path(text, each));
+}
+
+fn path(text: &mut String, path: &PathStatus) {
+    let health = match path.health {
+        Health::Healthy => "up",
+        Health::Unhealthy => "DOWN",
+        Health::Unknown => "?",
+    };
+    let via = path.interface.as_deref().map_or_else(|| "no interface faces it".to_owned(), |name| format!("via {name}"));
+    let mut line = format!("{} {via} {health}", path.address);
+    if let Some(rtt) = path.rtt_smoothed_ns.or(path.rtt_ns) {
+        let _ = write!(line, ", round trip {}", span(rtt));
+    }
+    let _ = write!(line, ", {} answered, {} lost", path.answered, path.lost);
+    if path.void > 0 {
+        let _ = write!(line, ", {} void", path.void);
+    }
+    if let Some(failure) = &path.last_failure {
+        let _ = write!(line, ", not sent: {failure}");
+    }
+    labelled(text, "path", &line);
 }
 
 fn link(text: &mut String, link: &LinkStatus) {
@@ -273,7 +299,8 @@ lan           ACTIVE, owned
   discards    ttl-invalid 3
 
 peers
-  gw-b        id 2, unknown, paths 192.0.2.3
+  gw-b        id 2, healthy, owns nothing, lease 960ms left
+  path        192.0.2.3 via lan0 up, round trip 38us, 118 answered, 2 lost
 
 links
   lan0             up    native   rx  12.3Mbps  tx    999bps

@@ -1,6 +1,9 @@
 //! What a reload changes: a comparison of two validated configurations, nothing else.
 
-use super::validated::{Config, Ha, Node, VirtualRouter};
+use super::validated::{
+    Bypass, BypassDriver, CommandBypass, Config, GpioBypass, Ha, Node, SysfsBypass, VirtualRouter,
+};
+use std::mem::discriminant;
 
 /// What differs between the running and the next configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,21 +54,95 @@ pub fn difference(old: &Config, new: &Config) -> Difference {
     let mut found = Difference::default();
     virtual_routers(&old.virtual_routers, &new.virtual_routers, &mut found);
     node_and_ha(old, new, &mut found);
-    let Config { node: _, ha: _, virtual_routers: _, peers, peer_check, flaps, bandwidth, links, link_pairs } =
-        old;
+    bypass(&old.bypass, &new.bypass, &mut found);
+    let Config {
+        node: _,
+        ha: _,
+        virtual_routers: _,
+        bypass: _,
+        peers,
+        peer_check,
+        flaps,
+        bandwidth,
+        links,
+        link_settings,
+        link_pairs,
+        checks,
+    } = old;
     for (section, differs) in [
         ("peer_check", *peer_check != new.peer_check),
         ("flaps", *flaps != new.flaps),
         ("bandwidth", *bandwidth != new.bandwidth),
         ("links", *links != new.links),
-        ("peer", *peers != new.peers),
-        ("link_pair", *link_pairs != new.link_pairs),
     ] {
         if differs {
             found.settings.push(section.to_owned());
         }
     }
+    named("peer", peers, &new.peers, |peer| &peer.name, &mut found);
+    named("link", link_settings, &new.link_settings, |link| &link.interface, &mut found);
+    named("link_pair", link_pairs, &new.link_pairs, |pair| &pair.name, &mut found);
+    named("check", checks, &new.checks, |check| &check.name, &mut found);
     found
+}
+
+/// Tables that are told apart by name: `peer gw-b (added)`.
+fn named<T: PartialEq>(
+    section: &str,
+    old: &[T],
+    new: &[T],
+    name: impl Fn(&T) -> &String,
+    found: &mut Difference,
+) {
+    for item in old {
+        match new.iter().find(|other| name(other) == name(item)) {
+            None => found.settings.push(format!("{section} {} (removed)", name(item))),
+            Some(next) if next != item => found.settings.push(format!("{section} {} (changed)", name(item))),
+            Some(_) => {}
+        }
+    }
+    let is_new = |item: &&T| old.iter().all(|other| name(other) != name(item));
+    found.settings.extend(new.iter().filter(is_new).map(|item| format!("{section} {} (added)", name(item))));
+}
+
+/// Another driver knows nothing of what the old one engaged or armed, so that only a restart changes it.
+fn bypass(old: &Bypass, new: &Bypass, found: &mut Difference) {
+    if discriminant(&old.driver) != discriminant(&new.driver) {
+        found.needs_restart.push("bypass.driver".to_owned());
+        return;
+    }
+    let mut keys = differing!(old, new, Bypass {
+        driver => "bypass.driver",
+        topology => "bypass.topology",
+        on_controller_loss => "bypass.on_controller_loss",
+        watchdog => "bypass.watchdog",
+    });
+    keys.retain(|key| *key != "bypass.driver");
+    match (&old.driver, &new.driver) {
+        (BypassDriver::Sysfs(old), BypassDriver::Sysfs(new)) => {
+            keys.extend(differing!(old, new, SysfsBypass {
+                control_path => "bypass.control_path",
+                engage_value => "bypass.engage_value",
+                release_value => "bypass.release_value",
+                read_path => "bypass.read_path",
+                engaged_readings => "bypass.engaged_readings",
+                released_readings => "bypass.released_readings",
+                watchdog => "the watchdog's files and values of bypass",
+            }))
+        }
+        (BypassDriver::Gpio(old), BypassDriver::Gpio(new)) => keys.extend(differing!(old, new, GpioBypass {
+            chip => "bypass.chip",
+            active_low => "bypass.active_low",
+        })),
+        (BypassDriver::Command(old), BypassDriver::Command(new)) => {
+            keys.extend(differing!(old, new, CommandBypass {
+                argv => "bypass.command",
+                timeout => "bypass.command_timeout",
+            }));
+        }
+        _ => {}
+    }
+    found.settings.extend(keys.into_iter().map(str::to_owned));
 }
 
 fn virtual_routers(old: &[VirtualRouter], new: &[VirtualRouter], found: &mut Difference) {
@@ -102,6 +179,7 @@ fn virtual_router(old: &VirtualRouter, new: &VirtualRouter) -> Vec<&'static str>
         strict => "strict",
         group => "group",
         unicast_peers => "unicast_peers",
+        trusted_sources => "trusted_sources",
     })
 }
 
@@ -119,6 +197,7 @@ fn node_and_ha(old: &Config, new: &Config, found: &mut Difference) {
     keys.extend(differing!(&old.ha, new.ha, Ha {
         mode => "ha.mode",
         primary => "ha.primary",
+        rank => "ha.rank",
         port => "ha.port",
         controller_lease => "ha.controller_lease",
         fence => "ha.fence",
@@ -177,6 +256,77 @@ mod tests {
         assert_eq!(found.removed, ["wan"]);
         assert_eq!(found.changed, [("lan".to_owned(), vec!["priority", "preempt"])]);
         assert_eq!(found.refusal(), None);
+    }
+
+    const PAIR: &str = "[[link_pair]]\nname = \"edge\"\ninside = \"lan0\"\noutside = \"wan0\"\n";
+
+    fn with(tables: &str) -> Config {
+        parse(&format!("{tables}{BASE}"), "test.toml").unwrap().config
+    }
+
+    #[test]
+    fn named_tables_are_told_apart_by_name() {
+        let check = "[[check]]\nname = \"up\"\nkind = \"file\"\npath = \"/up\"\n";
+        let link = "[[link]]\ninterface = \"lan0\"\nbandwidth_minimum = \"1Mbps\"\n";
+        let old = with(&format!("{PAIR}{check}{link}"));
+        let new = with(&format!(
+            "{}{}{}",
+            PAIR.replace("edge", "core"),
+            check.replace("/up", "/down"),
+            link.replace("lan0", "wan0")
+        ));
+        assert_eq!(
+            difference(&old, &new).settings,
+            [
+                "link lan0 (removed)",
+                "link wan0 (added)",
+                "link_pair edge (removed)",
+                "link_pair core (added)",
+                "check up (changed)",
+            ]
+        );
+        let peer = "[[peer]]\nname = \"gw-b\"\nid = 2\naddresses = [\"192.0.2.3\"]\n";
+        let ids = "node.id = 1\nha.secret_files = [\"/k\"]\nnode.name = \"gw-a\"\n";
+        let text = format!("{ids}{peer}{}", BASE.split_once("name = \"gw-a\"").unwrap().1);
+        let with_peer = parse(&text, "test.toml").unwrap().config;
+        assert_eq!(
+            difference(&config(&[]), &with_peer).settings,
+            ["node.id", "ha.trust", "ha.secret_files", "peer gw-b (added)"]
+        );
+    }
+
+    #[test]
+    fn the_bypass_driver_changes_by_restart_and_its_settings_by_reload() {
+        let bypass = |keys: &str| with(&format!("[bypass]\ntopology = \"inline\"\n{keys}{PAIR}"));
+        let gpio = "gpio_line = 4\n";
+        let silicom = bypass("driver = \"sysfs\"\npreset = \"silicom\"\nwatchdog = \"6s\"\n");
+        let found = difference(&with(PAIR), &silicom);
+        assert_eq!(found.needs_restart, ["bypass.driver"]);
+        assert!(found.refusal().is_some());
+
+        let other = "driver = \"sysfs\"\npreset = \"silicom\"\nwatchdog = \"9s\"\nengage_value = \"1\"\n\
+                     pet_value = \"x\"\n";
+        let found = difference(&silicom, &bypass(other));
+        assert_eq!(
+            found.settings,
+            ["bypass.watchdog", "bypass.engage_value", "the watchdog's files and values of bypass"]
+        );
+        assert_eq!(found.refusal(), None);
+
+        let xdp = bypass("driver = \"xdp\"\n");
+        let alone = bypass("driver = \"xdp\"\non_controller_loss = true\n");
+        assert_eq!(difference(&xdp, &alone).settings, ["bypass.on_controller_loss"]);
+
+        let relays = |keys: &str| {
+            with(&format!("[bypass]\ntopology = \"inline\"\ndriver = \"gpio\"\n{keys}{PAIR}{gpio}"))
+        };
+        let (chip0, chip1) =
+            ("chip = \"/dev/gpiochip0\"\n", "chip = \"/dev/gpiochip1\"\nactive_low = true\n");
+        assert_eq!(difference(&relays(chip0), &relays(chip1)).settings, ["bypass.chip", "bypass.active_low"]);
+
+        let program = bypass("driver = \"command\"\ncommand = [\"/a\"]\n");
+        let slow = bypass("driver = \"command\"\ncommand = [\"/b\"]\ncommand_timeout = \"3s\"\n");
+        assert_eq!(difference(&program, &slow).settings, ["bypass.command", "bypass.command_timeout"]);
     }
 
     #[test]

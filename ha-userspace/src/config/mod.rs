@@ -13,6 +13,7 @@ pub mod schema;
 pub mod units;
 pub mod validated;
 mod validation;
+mod values;
 
 pub use difference::{Difference, difference};
 pub use problem::Problem;

@@ -1,5 +1,11 @@
 //! The file as written: every section and key with its place, typed and within its own bounds, nothing combined yet.
 
+mod bypass;
+mod checks;
+
+pub(super) use bypass::{DriverName, Preset, RawBypass, RawSysfs};
+pub(super) use checks::{KindName, RawCheck};
+
 use super::problem::Report;
 use super::reader::{Element, Field, SectionReader};
 use super::schema::{self, Section};
@@ -21,7 +27,10 @@ pub(super) struct Raw {
     pub(super) flaps: RawFlaps,
     pub(super) bandwidth: RawBandwidth,
     pub(super) links: RawLinks,
+    pub(super) link_settings: Vec<RawLink>,
     pub(super) link_pairs: Vec<RawLinkPair>,
+    pub(super) bypass: RawBypass,
+    pub(super) checks: Vec<RawCheck>,
     pub(super) virtual_routers: Vec<RawVirtualRouter>,
     /// The file has virtual routers, be they sound or not.
     pub(super) has_virtual_routers: bool,
@@ -38,6 +47,7 @@ pub(super) struct RawNode {
 pub(super) struct RawHa {
     pub(super) mode: Field<Mode>,
     pub(super) primary: Field<bool>,
+    pub(super) rank: Field<u8>,
     pub(super) port: Field<u16>,
     pub(super) controller_lease: Field<Duration>,
     pub(super) fence: Field<Fence>,
@@ -75,6 +85,12 @@ pub(super) struct RawBandwidth {
 pub(super) struct RawLinks {
     pub(super) monitoring_interval: Field<Duration>,
     pub(super) minimum_active_pairs: Field<u32>,
+    pub(super) recovery_time: Field<Duration>,
+}
+
+pub(super) struct RawLink {
+    pub(super) interface: Field<String>,
+    pub(super) bandwidth_minimum: Field<u64>,
 }
 
 pub(super) struct RawLinkPair {
@@ -82,6 +98,9 @@ pub(super) struct RawLinkPair {
     pub(super) name: Field<String>,
     pub(super) inside: Field<String>,
     pub(super) outside: Field<String>,
+    pub(super) device: Field<String>,
+    pub(super) gpio_line: Field<u32>,
+    pub(super) gpio_sense_line: Field<u32>,
 }
 
 pub(super) struct RawVirtualRouter {
@@ -102,6 +121,7 @@ pub(super) struct RawVirtualRouter {
     pub(super) strict: Field<bool>,
     pub(super) group: Field<String>,
     pub(super) unicast_peers: List<IpAddr>,
+    pub(super) trusted_sources: List<IpAddr>,
 }
 
 /// Reads the whole document.
@@ -115,11 +135,11 @@ pub(super) fn read(document: &DeTable<'_>, report: &mut Report) -> Raw {
         flaps: one(document, "flaps", report, read_flaps),
         bandwidth: one(document, "bandwidth", report, read_bandwidth),
         links: one(document, "links", report, read_links),
+        link_settings: many(document, "link", report, read_link),
         link_pairs: many(document, "link_pair", report, read_link_pair),
-        virtual_routers: {
-            one(document, "bypass", report, read_bypass);
-            many(document, "virtual_router", report, read_virtual_router)
-        },
+        bypass: one(document, "bypass", report, bypass::read_bypass),
+        checks: many(document, "check", report, checks::read_check),
+        virtual_routers: many(document, "virtual_router", report, read_virtual_router),
         has_virtual_routers: document.iter().any(|(key, _)| key.get_ref() == "virtual_router"),
     }
 }
@@ -229,6 +249,7 @@ fn read_ha(reader: &mut SectionReader<'_, '_>) -> RawHa {
             _ => None,
         }),
         primary: reader.flag("primary"),
+        rank: reader.integer("rank"),
         port: reader.integer("port"),
         controller_lease: reader.duration("controller_lease"),
         fence: reader.choice("fence", |word| match word {
@@ -288,7 +309,12 @@ fn read_links(reader: &mut SectionReader<'_, '_>) -> RawLinks {
     RawLinks {
         monitoring_interval: reader.duration("monitoring_interval"),
         minimum_active_pairs: reader.integer("minimum_active_pairs"),
+        recovery_time: reader.duration("recovery_time"),
     }
+}
+
+fn read_link(reader: &mut SectionReader<'_, '_>) -> RawLink {
+    RawLink { interface: reader.interface("interface"), bandwidth_minimum: reader.rate("bandwidth_minimum") }
 }
 
 fn read_link_pair(reader: &mut SectionReader<'_, '_>) -> RawLinkPair {
@@ -297,12 +323,10 @@ fn read_link_pair(reader: &mut SectionReader<'_, '_>) -> RawLinkPair {
         name: reader.name("name"),
         inside: reader.interface("inside"),
         outside: reader.interface("outside"),
+        device: reader.device("device"),
+        gpio_line: reader.integer("gpio_line"),
+        gpio_sense_line: reader.integer("gpio_sense_line"),
     }
-}
-
-/// The only driver that is built does nothing, so there is nothing to keep.
-fn read_bypass(reader: &mut SectionReader<'_, '_>) {
-    reader.choice("driver", |word| (word == "none").then_some(()));
 }
 
 fn read_virtual_router(reader: &mut SectionReader<'_, '_>) -> RawVirtualRouter {
@@ -328,5 +352,6 @@ fn read_virtual_router(reader: &mut SectionReader<'_, '_>) -> RawVirtualRouter {
         strict: reader.flag("strict"),
         group: reader.name("group"),
         unicast_peers: reader.addresses("unicast_peers"),
+        trusted_sources: reader.addresses("trusted_sources"),
     }
 }

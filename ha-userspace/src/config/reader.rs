@@ -7,20 +7,16 @@ use super::problem::Report;
 use super::schema::{self, Kind, Section, Setting};
 use super::units;
 use super::validated::VirtualAddress;
+use super::values::{
+    self, Refusal, absolute_path, alternatives, bounded_duration, mismatch, out_of_range, quantity, refusal,
+    text, virtual_address, wrong_type,
+};
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-
-/// Longest name of a node, peer, group, pair or virtual router, characters.
-const MAX_NAME: usize = 64;
-/// Longest interface name (IFNAMSIZ less its terminator).
-pub(super) const MAX_INTERFACE_NAME: usize = 15;
-/// Prefix length that stands for the single address.
-const HOST_PREFIX_V4: u8 = 32;
-const HOST_PREFIX_V6: u8 = 128;
 
 /// A setting as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +29,23 @@ pub(super) struct Field<T> {
     pub(super) given: bool,
     /// Elements of a list that were wrong, reported and left out.
     pub(super) refused: usize,
+}
+
+impl<T> Field<T> {
+    /// The place of a key that stands in the file.
+    pub(super) fn given_at(&self) -> Option<&str> {
+        self.given.then_some(self.path.as_str())
+    }
+
+    /// The key itself, without its section.
+    pub(super) fn key(&self) -> &str {
+        key_of(&self.path)
+    }
+}
+
+/// The key of a place such as `check[0].url`.
+pub(super) fn key_of(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
 }
 
 /// One element of a list, with its path.
@@ -87,44 +100,32 @@ impl<'t, 'r> SectionReader<'t, 'r> {
 
     /// A name of the operator's choosing.
     pub(super) fn name(&mut self, key: &'static str) -> Field<String> {
-        self.scalar(
-            key,
-            |_| None,
-            |_, value| {
-                let name = text(value, "a name such as \"gw-a\"")?;
-                if is_name(name) {
-                    return Ok(name.to_owned());
-                }
-                Err(refusal(
-                    format!("\"{name}\" is not a name"),
-                    format!("use 1 to {MAX_NAME} letters, digits, '.', '_' or '-'"),
-                ))
-            },
-        )
+        self.scalar(key, |_| None, |_, value| values::name(value))
     }
 
     pub(super) fn interface(&mut self, key: &'static str) -> Field<String> {
+        self.scalar(key, |_| None, |_, value| values::interface(value))
+    }
+
+    /// A name that stands for `{device}` in paths.
+    pub(super) fn device(&mut self, key: &'static str) -> Field<String> {
+        self.scalar(key, |_| None, |_, value| values::device(value))
+    }
+
+    /// Free text of at least one character.
+    pub(super) fn text(&mut self, key: &'static str) -> Field<String> {
         self.scalar(
             key,
-            |_| None,
-            |_, value| {
-                let name = text(value, "an interface name such as \"lan0\"")?;
-                if name.len() > MAX_INTERFACE_NAME {
-                    let message =
-                        format!("\"{name}\" has {} characters; no interface has so many", name.len());
-                    return Err(refusal(message, format!("use at most {MAX_INTERFACE_NAME}")));
-                }
-                let sound = !matches!(name, "" | "." | "..")
-                    && name.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':');
-                if sound {
-                    return Ok(name.to_owned());
-                }
-                Err(refusal(
-                    format!("\"{name}\" cannot be an interface"),
-                    "name it as `ip link` shows it, without the part after '@'",
-                ))
+            |kind| match kind {
+                Kind::Text { default } => default.map(str::to_owned),
+                _ => None,
             },
+            |_, value| values::free_text(value),
         )
+    }
+
+    pub(super) fn socket_address(&mut self, key: &'static str) -> Field<SocketAddr> {
+        self.scalar(key, |_| None, |_, value| values::socket_address(value))
     }
 
     pub(super) fn path(&mut self, key: &'static str) -> Field<PathBuf> {
@@ -162,16 +163,7 @@ impl<'t, 'r> SectionReader<'t, 'r> {
             },
             |setting, value| {
                 let Kind::Integer { min, max, .. } = setting.kind else { return Err(mismatch(setting)) };
-                let DeValue::Integer(integer) = value else {
-                    return Err(wrong_type(value, &format!("a number from {min} to {max}")));
-                };
-                let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
-                number
-                    .filter(|number| (min..=max).contains(number))
-                    .and_then(|number| T::try_from(number).ok())
-                    .ok_or_else(|| {
-                        out_of_range(setting, &integer.to_string(), &min.to_string(), &max.to_string())
-                    })
+                values::integer(setting, value, min, max)
             },
         )
     }
@@ -280,6 +272,21 @@ impl<'t, 'r> SectionReader<'t, 'r> {
         field
     }
 
+    pub(super) fn texts(&mut self, key: &'static str) -> Field<Vec<Element<String>>> {
+        self.list(key, "a list of texts such as [\"on\"]", values::free_text)
+    }
+
+    pub(super) fn integers<T: TryFrom<i64>>(&mut self, key: &'static str) -> Field<Vec<Element<T>>> {
+        let setting = self.section.setting(key);
+        self.list(key, "a list of numbers such as [200]", |value| match setting {
+            Some(setting @ Setting { kind: Kind::Integers { min, max }, .. }) => {
+                values::integer(setting, value, *min, *max)
+            }
+            Some(setting) => Err(mismatch(setting)),
+            None => Err(refusal("the schema lacks it", "report this as a defect")),
+        })
+    }
+
     fn setting(&mut self, key: &'static str) -> Option<&'static Setting> {
         self.seen.insert(key);
         self.section.setting(key)
@@ -355,119 +362,6 @@ impl<'t, 'r> SectionReader<'t, 'r> {
                 format!("add `{} = ...` to this {}", setting.key, self.section.header()),
             );
         }
-    }
-}
-
-/// Why a value was refused, before its place is added.
-struct Refusal {
-    message: String,
-    help: String,
-}
-
-fn refusal(message: impl Into<String>, help: impl Into<String>) -> Refusal {
-    Refusal { message: message.into(), help: help.into() }
-}
-
-fn wrong_type(found: &DeValue<'_>, expected: &str) -> Refusal {
-    let found = match found {
-        DeValue::String(text) => format!("the text \"{text}\""),
-        DeValue::Integer(integer) => format!("the number {integer}"),
-        DeValue::Float(float) => format!("the number {float}"),
-        DeValue::Boolean(flag) => flag.to_string(),
-        DeValue::Datetime(_) => "a date".to_owned(),
-        DeValue::Array(_) => "a list".to_owned(),
-        DeValue::Table(_) => "a table".to_owned(),
-    };
-    refusal(format!("wrong type: {found}"), format!("write {expected}"))
-}
-
-/// The reader asked for a kind that the schema does not give the setting.
-fn mismatch(setting: &Setting) -> Refusal {
-    refusal(format!("the schema has {} as {:?}", setting.key, setting.kind), "report this as a defect")
-}
-
-fn out_of_range(setting: &Setting, written: &str, min: &str, max: &str) -> Refusal {
-    let help = if setting.hint.is_empty() {
-        format!("use {min} to {max}")
-    } else {
-        format!("use {min} to {max}; {}", setting.hint)
-    };
-    refusal(format!("{written} is out of range"), help)
-}
-
-fn text<'v>(value: &'v DeValue<'_>, expected: &str) -> Result<&'v str, Refusal> {
-    match value {
-        DeValue::String(text) => Ok(text.as_ref()),
-        other => Err(wrong_type(other, expected)),
-    }
-}
-
-/// The text of a quantity; a bare number is told from other wrong types.
-fn quantity<'v>(value: &'v DeValue<'_>, help: &str) -> Result<&'v str, Refusal> {
-    match value {
-        DeValue::String(text) => Ok(text.as_ref()),
-        DeValue::Integer(number) => Err(refusal(format!("the number {number} has no unit"), help)),
-        DeValue::Float(number) => Err(refusal(format!("the number {number} has no unit"), help)),
-        other => Err(refusal(wrong_type(other, "").message, help)),
-    }
-}
-
-fn bounded_duration(
-    setting: &Setting,
-    value: &DeValue<'_>,
-    min: Duration,
-    max: Duration,
-) -> Result<Duration, Refusal> {
-    let written = quantity(value, units::DURATION_HELP)?;
-    let duration =
-        units::duration(written).map_err(|error| refusal(error.to_string(), units::DURATION_HELP))?;
-    if (min..=max).contains(&duration) {
-        return Ok(duration);
-    }
-    Err(out_of_range(setting, written, &units::show_duration(min), &units::show_duration(max)))
-}
-
-fn absolute_path(value: &DeValue<'_>) -> Result<PathBuf, Refusal> {
-    let written = text(value, "an absolute path such as \"/run/holdfast\"")?;
-    if written.contains('\0') {
-        return Err(refusal("the path has a NUL byte", "remove it"));
-    }
-    if written.starts_with('/') {
-        return Ok(PathBuf::from(written));
-    }
-    Err(refusal(format!("\"{written}\" is not an absolute path"), "begin it with '/'"))
-}
-
-fn virtual_address(written: &str) -> Result<VirtualAddress, Refusal> {
-    let (address, prefix) = match written.split_once('/') {
-        Some((address, prefix)) => (address, Some(prefix)),
-        None => (written, None),
-    };
-    let address: IpAddr = address.parse().map_err(|_| {
-        refusal(format!("\"{written}\" is not an address with prefix length"), "write it as \"192.0.2.1/24\"")
-    })?;
-    let longest = if address.is_ipv4() { HOST_PREFIX_V4 } else { HOST_PREFIX_V6 };
-    let prefix = match prefix {
-        None => longest,
-        Some(prefix) => prefix.parse().ok().filter(|bits| (1..=longest).contains(bits)).ok_or_else(|| {
-            refusal(format!("\"{written}\" has a wrong prefix length"), format!("use /1 to /{longest}"))
-        })?,
-    };
-    Ok(VirtualAddress { address, prefix })
-}
-
-fn is_name(text: &str) -> bool {
-    (1..=MAX_NAME).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-}
-
-/// `"a", "b" or "c"`.
-fn alternatives(words: &[&str]) -> String {
-    let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
-    match quoted.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
-        Some((only, _)) => only.clone(),
-        None => String::new(),
     }
 }
 

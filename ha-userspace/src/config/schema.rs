@@ -33,6 +33,21 @@ pub enum Kind {
     Name,
     /// A network interface.
     Interface,
+    /// A name, or names with '/' between them, that become part of a path.
+    Device,
+    /// Text of at least one character.
+    Text {
+        default: Option<&'static str>,
+    },
+    /// Several of them.
+    Texts,
+    /// A list of numbers.
+    Integers {
+        min: i64,
+        max: i64,
+    },
+    /// An IP address with port.
+    SocketAddress,
     /// An absolute path.
     Path {
         default: Option<&'static str>,
@@ -99,8 +114,16 @@ const fn interface(key: &'static str) -> Setting {
     Setting::new(key, Kind::Interface)
 }
 
-const fn path(key: &'static str, default: &'static str) -> Setting {
-    Setting::new(key, Kind::Path { default: Some(default) })
+const fn path(key: &'static str, default: Option<&'static str>) -> Setting {
+    Setting::new(key, Kind::Path { default })
+}
+
+const fn text(key: &'static str, default: Option<&'static str>) -> Setting {
+    Setting::new(key, Kind::Text { default })
+}
+
+const fn texts(key: &'static str) -> Setting {
+    Setting::new(key, Kind::Texts)
 }
 
 const fn flag(key: &'static str, default: bool) -> Setting {
@@ -144,9 +167,19 @@ pub const V2_INTERVAL_MIN: Duration = secs(1);
 pub const V2_INTERVAL_MAX: Duration = secs(255);
 /// Priority of the address owner (V-023).
 pub const OWNER_PRIORITY: u8 = 255;
-/// Base priorities where none is given.
+/// Base priority of rank 1 where a virtual router gives none, what each rank further costs, and the least of it.
 pub const PRIMARY_PRIORITY: u8 = 200;
+pub const PRIORITY_PER_RANK: u8 = 10;
 pub const SECONDARY_PRIORITY: u8 = 100;
+
+/// Most peers of one node, most paths to one of them, and most paths together.
+pub const MAX_PEERS: usize = 32;
+pub const MAX_PATHS_PER_PEER: usize = 16;
+pub const MAX_PATHS: usize = 128;
+/// Most sync units (groups, and virtual routers without group) beside peers: a probe has one bit for each.
+pub const MAX_SYNC_UNITS: usize = 64;
+/// Most `[[check]]` tables.
+pub const MAX_CHECKS: usize = 256;
 
 /// Default of `node.run_dir`.
 pub const DEFAULT_RUN_DIR: &str = "/run/holdfast";
@@ -160,17 +193,19 @@ pub const SECTIONS: &[Section] = &[
     Section { name: "flaps", repeatable: false, settings: FLAPS },
     Section { name: "bandwidth", repeatable: false, settings: BANDWIDTH },
     Section { name: "links", repeatable: false, settings: LINKS },
+    Section { name: "link", repeatable: true, settings: LINK },
     Section { name: "link_pair", repeatable: true, settings: LINK_PAIR },
     Section { name: "bypass", repeatable: false, settings: BYPASS },
     Section { name: "virtual_router", repeatable: true, settings: VIRTUAL_ROUTER },
+    Section { name: "check", repeatable: true, settings: CHECK },
 ];
 
 const NODE: &[Setting] = &[
     name("name"),
     integer("id", 1, 65_535, None),
-    path("run_dir", DEFAULT_RUN_DIR),
-    path("state_dir", "/var/lib/holdfast"),
-    path("bpf_dir", "/sys/fs/bpf/holdfast"),
+    path("run_dir", Some(DEFAULT_RUN_DIR)),
+    path("state_dir", Some("/var/lib/holdfast")),
+    path("bpf_dir", Some("/sys/fs/bpf/holdfast")),
 ];
 
 const HA: &[Setting] = &[
@@ -181,13 +216,14 @@ const HA: &[Setting] = &[
         Some("active-passive"),
     ),
     flag("primary", false),
+    integer("rank", 1, 254, None).hint("1 is the primary"),
     integer("port", 1, 65_535, Some(8612)),
     duration("controller_lease", ms(100), secs(60), Some(secs(1))),
     choice("fence", &["vip", "forwarding", "none"], &[], Some("vip")),
     choice("takeover", &["fast", "after-lease"], &[], Some("fast")),
     choice("trust", &["peers", "segment"], &[], None),
     Setting::new("secret_files", Kind::Paths { max: 2 })
-        .hint("keep two: the newest to prove with, the older one accepted while rotating"),
+        .hint("keep two: the first proves, both are accepted while rotating"),
 ];
 
 const PEER: &[Setting] = &[
@@ -209,26 +245,85 @@ const FLAPS: &[Setting] = &[
     Setting::new("release", Kind::DurationOr { word: "manual", min: secs(1), max: secs(7 * DAY) }),
 ];
 
+const RATE: Kind = Kind::Rate { min: 1_000, max: 10_000_000_000_000 };
+
 const BANDWIDTH: &[Setting] = &[
     flag("enabled", false),
-    Setting::new("minimum", Kind::Rate { min: 1_000, max: 10_000_000_000_000 }),
+    Setting::new("minimum", RATE),
     duration("interval", secs(1), secs(HOUR), Some(secs(10))),
 ];
 
 const LINKS: &[Setting] = &[
     duration("monitoring_interval", ms(10), secs(60), Some(ms(100))),
     integer("minimum_active_pairs", 0, 32, Some(1)),
+    duration("recovery_time", Duration::ZERO, secs(HOUR), Some(secs(1))),
 ];
 
-const LINK_PAIR: &[Setting] =
-    &[name("name").required(), interface("inside").required(), interface("outside").required()];
+const LINK: &[Setting] = &[interface("interface").required(), Setting::new("bandwidth_minimum", RATE)];
 
-const BYPASS: &[Setting] = &[choice(
-    "driver",
-    &["none", "xdp", "sysfs", "gpio", "command"],
-    &["xdp", "sysfs", "gpio", "command"],
-    Some("none"),
-)];
+const LINK_PAIR: &[Setting] = &[
+    name("name").required(),
+    interface("inside").required(),
+    interface("outside").required(),
+    Setting::new("device", Kind::Device),
+    integer("gpio_line", 0, MAX_GPIO_LINE, None),
+    integer("gpio_sense_line", 0, MAX_GPIO_LINE, None),
+];
+
+/// Highest line number of a GPIO chip (the kernel counts them in 16 bits).
+const MAX_GPIO_LINE: i64 = 65_535;
+
+const BYPASS: &[Setting] = &[
+    choice("driver", &["none", "xdp", "sysfs", "gpio", "command"], &[], Some("none")),
+    choice("topology", &["inline", "parallel"], &[], None),
+    flag("accept_parallel", false),
+    flag("on_controller_loss", false),
+    duration("watchdog", ms(500), secs(10 * MINUTE), None),
+    duration("pet_interval", ms(10), secs(200), None),
+    choice("preset", &["custom", "chelsio", "caswell", "silicom"], &[], Some("custom")),
+    text("control_path", None),
+    text("engage_value", None),
+    text("release_value", None),
+    text("read_path", None),
+    texts("engaged_readings"),
+    texts("released_readings"),
+    text("arm_path", None),
+    text("arm_value", None),
+    text("disarm_value", None),
+    text("pet_path", None),
+    text("pet_value", None),
+    path("chip", None),
+    flag("active_low", false),
+    texts("command"),
+    duration("command_timeout", ms(100), secs(MINUTE), Some(secs(2))),
+];
+
+/// Greatest weight of a check, either way: from the least priority to the greatest.
+const MAX_WEIGHT: i64 = 253;
+
+const CHECK: &[Setting] = &[
+    name("name").required(),
+    choice("kind", &["interface", "command", "process", "file", "tcp", "http"], &[], None).required(),
+    duration("interval", ms(100), secs(HOUR), Some(secs(1))),
+    duration("timeout", ms(10), secs(HOUR), None),
+    integer("rise", 1, 1_000, Some(1)),
+    integer("fall", 1, 1_000, Some(1)),
+    integer("weight", -MAX_WEIGHT, MAX_WEIGHT, Some(0)).hint("0 makes a failure a failed requirement"),
+    name("group"),
+    name("virtual_router"),
+    interface("interface"),
+    texts("command"),
+    flag("shell", false),
+    text("user", Some("nobody")),
+    text("process", None),
+    integer("minimum_count", 1, 1_000, Some(1)),
+    path("path", None),
+    text("content", None),
+    Setting::new("address", Kind::SocketAddress),
+    text("url", None),
+    Setting::new("status", Kind::Integers { min: 100, max: 599 }),
+    text("body", None),
+];
 
 const VIRTUAL_ROUTER: &[Setting] = &[
     name("name"),
@@ -247,6 +342,7 @@ const VIRTUAL_ROUTER: &[Setting] = &[
     flag("strict", false),
     name("group"),
     Setting::new("unicast_peers", Kind::Addresses),
+    Setting::new("trusted_sources", Kind::Addresses),
 ];
 
 /// The section called `name`.

@@ -1,14 +1,12 @@
 //! The configuration as operators write it: the full example, the smallest file, and every way to be wrong.
 
-use super::schema::{Kind, SECTIONS, Section, Setting};
-use super::units::{show_duration, show_rate};
+use super::schema::SECTIONS;
 use super::validated::*;
 use super::*;
 use holdfast_engine::{ChecksumPolicy, Family, Version};
 use std::time::Duration;
 
 const EXAMPLE: &str = include_str!("../../../docs/example.toml");
-const SETTINGS_PAGE: &str = include_str!("../../../docs/settings.md");
 
 const ROUTER: &str = "[[virtual_router]]
 interface = \"lan0\"
@@ -39,21 +37,49 @@ fn the_full_example_is_valid() {
     assert_eq!(config.flaps.release, FlapRelease::Manual);
     assert_eq!(config.bandwidth.minimum_bps, Some(10_000_000));
     assert_eq!(config.link_pairs[0].outside, "wan0");
+    assert_eq!(config.link_settings[0].bandwidth_minimum_bps, Some(100_000_000));
+    assert_eq!((config.bypass.driver, config.bypass.topology), (BypassDriver::Xdp, Topology::Inline));
+    assert_eq!(config.checks.len(), 6);
+    assert_eq!(config.checks[0].scope, CheckScope::Group("gateway".to_owned()));
+    assert_eq!(config.checks[1].scope, CheckScope::VirtualRouter("lan".to_owned()));
     let router = &config.virtual_routers[0];
     assert_eq!((router.vrid, router.version, router.family), (51, Version::V3, Family::Ipv4));
     assert_eq!(router.priority, Priority(200));
     assert_eq!(router.group.as_deref(), Some("gateway"));
     let warned: Vec<_> = loaded.warnings.iter().map(|warning| warning.path.as_str()).collect();
-    assert_eq!(warned, ["peer", "virtual_router[0].group"]);
+    assert_eq!(warned, ["virtual_router[0].group"]);
 }
 
 #[test]
 fn the_example_names_every_setting_but_strict() {
     for section in SECTIONS {
         for setting in section.settings.iter().filter(|setting| setting.key != "strict") {
-            let line = format!("\n{} = ", setting.key);
-            assert!(EXAMPLE.contains(&line), "{}.{}", section.name, setting.key);
+            let named =
+                ["\n", "\n# "].iter().any(|lead| EXAMPLE.contains(&format!("{lead}{} = ", setting.key)));
+            assert!(named, "{}.{}", section.name, setting.key);
         }
+    }
+}
+
+#[test]
+fn what_the_example_only_shows_is_sound_too() {
+    let own = "driver = \"xdp\"";
+    let shown = |from: &str, to: &str| {
+        let (before, after) = EXAMPLE.split_once(&format!("# {from}")).unwrap();
+        let (block, after) = after.split_once(to).unwrap();
+        format!("{before}{}{after}", block.replace("\n# ", "\n"))
+    };
+    let watchdog =
+        |text: &str| text.replace("# watchdog", "watchdog").replace("# pet_interval", "pet_interval");
+    let pairs = |text: &str| text.replace("# device", "device").replace("# gpio", "gpio");
+    let sysfs = shown("Driver \"sysfs\"; a preset fills all of the following:", "# Driver \"gpio\":\n");
+    let gpio = shown("Driver \"gpio\":", "# Driver \"command\":\n");
+    let command = shown("Driver \"command\":", "\n[[virtual_router]]")
+        .replace("command_timeout = \"2s\"\n", "command_timeout = \"2s\"\n[[virtual_router]]");
+    for (driver, text) in [("sysfs", watchdog(&sysfs)), ("gpio", gpio), ("command", watchdog(&command))] {
+        let text = pairs(&text).replace(own, &format!("driver = \"{driver}\""));
+        let text = text.replace("\non_controller_loss = false", "\n");
+        assert_eq!(problems(&text), [""; 0], "{driver}: {text}");
     }
 }
 
@@ -86,6 +112,21 @@ fn the_default_node_is_that_of_the_smallest_file() {
 fn the_primary_has_the_higher_base_priority() {
     let loaded = parse(&format!("[ha]\nprimary = true\n{ROUTER}"), "t.toml").unwrap();
     assert_eq!(loaded.config.virtual_routers[0].priority, Priority(200));
+}
+
+#[test]
+fn each_rank_has_its_base_priority() {
+    for (rank, priority, primary) in [(1, 200, true), (2, 190, false), (11, 100, false), (254, 100, false)] {
+        let config = parse(&format!("[ha]\nrank = {rank}\n{ROUTER}"), "t.toml").unwrap().config;
+        assert_eq!(config.virtual_routers[0].priority, Priority(priority), "{rank}");
+        assert_eq!((config.ha.primary, config.ha.preference()), (primary, Some(rank)));
+    }
+    let primary = parse(&format!("[ha]\nprimary = true\n{ROUTER}"), "t.toml").unwrap().config.ha;
+    assert_eq!((primary.rank, primary.preference()), (None, Some(1)));
+    assert_eq!(parse(ROUTER, "t.toml").unwrap().config.ha.preference(), None);
+    assert_eq!(problems(&format!("[ha]\nprimary = true\nrank = 1\n{ROUTER}")), [""; 0]);
+    let own = parse(&format!("[ha]\nrank = 1\n{ROUTER}priority = 7\n"), "t.toml").unwrap().config;
+    assert_eq!(own.virtual_routers[0].priority, Priority(7));
 }
 
 #[test]
@@ -125,167 +166,8 @@ fn every_problem_is_reported_at_once() {
     );
 }
 
+mod bounds;
+mod bypass;
+mod checks;
+mod peers;
 mod refusals;
-
-/// Writes one setting into an otherwise sound file.
-fn with(section: &Section, setting: &Setting, value: &str) -> String {
-    let line = format!("{} = {value}\n", setting.key);
-    let sound: &[(&str, &str)] = match section.name {
-        "virtual_router" => &[("interface", "\"lan0\""), ("vrid", "51"), ("addresses", "[\"192.0.2.1/24\"]")],
-        "peer" => &[("name", "\"gw-z\""), ("id", "9"), ("addresses", "[\"192.0.2.3\"]")],
-        "link_pair" => &[("name", "\"edge\""), ("inside", "\"lan0\""), ("outside", "\"wan0\"")],
-        _ => &[],
-    };
-    let rest: String = sound
-        .iter()
-        .filter(|(key, _)| *key != setting.key)
-        .map(|(key, value)| format!("{key} = {value}\n"))
-        .collect();
-    let node_and_ha = if section.name == "peer" || setting.key == "trust" {
-        "node.id = 7\nha.secret_files = [\"/k\"]\n[[peer]]\nname = \"gw-y\"\nid = 8\naddresses = [\"192.0.2.8\"]\n"
-    } else {
-        ""
-    };
-    let node_and_ha = if setting.key == "trust" {
-        node_and_ha.replace("[[peer]]", &format!("ha.{line}[[peer]]"))
-    } else {
-        format!("{node_and_ha}{}\n{line}{rest}", section.header())
-    };
-    let router = if section.name == "virtual_router" { "" } else { ROUTER };
-    format!("{node_and_ha}{router}")
-}
-
-fn quoted(text: impl std::fmt::Display) -> String {
-    format!("\"{text}\"")
-}
-
-/// Values that a setting takes, and values out of its bounds or of another type.
-fn values(setting: &Setting) -> (Vec<String>, Vec<String>) {
-    const NANOSECOND: Duration = Duration::from_nanos(1);
-    let long = "x".repeat(65);
-    match setting.kind {
-        Kind::Name => (vec![quoted("gw.a_1-b")], vec![quoted("a b"), quoted(""), quoted(long), "1".into()]),
-        Kind::Interface => (
-            vec![quoted("eth0.100"), quoted("x".repeat(15))],
-            vec![quoted("x".repeat(16)), quoted(""), quoted("a/b"), quoted("veth0@if2 "), "1".into()],
-        ),
-        Kind::Path { .. } => (vec![quoted("/run/x")], vec![quoted("run/x"), "1".into()]),
-        Kind::Flag { .. } => (vec!["true".into(), "false".into()], vec![quoted("yes"), "1".into()]),
-        Kind::Integer { min, max, .. } => (
-            vec![min.to_string(), max.to_string()],
-            vec![(min - 1).to_string(), (max + 1).to_string(), quoted(min), "1.5".into()],
-        ),
-        Kind::Duration { min, max, .. } | Kind::DurationOr { min, max, .. } => {
-            let mut wrong =
-                vec![quoted(show_duration(max + NANOSECOND)), "1".into(), quoted("10"), "true".into()];
-            wrong.extend(min.checked_sub(NANOSECOND).map(|below| quoted(show_duration(below))));
-            (vec![quoted(show_duration(min)), quoted(show_duration(max))], wrong)
-        }
-        Kind::Rate { min, max } => (
-            vec![quoted(show_rate(min)), quoted(show_rate(max))],
-            vec![
-                quoted(show_rate(min - 1)),
-                quoted(show_rate(max + 1)),
-                "10".into(),
-                quoted("10"),
-                quoted("10MB"),
-            ],
-        ),
-        Kind::Choice { options, later, .. } => (
-            options.iter().filter(|option| !later.contains(option)).map(quoted).collect(),
-            later.iter().map(quoted).chain([quoted("other"), "1".into()]).collect(),
-        ),
-        Kind::Addresses => (
-            vec!["[\"192.0.2.77\"]".into()],
-            vec!["[\"192.0.2.77/24\"]".into(), quoted("192.0.2.77"), "[1]".into(), "[\"224.0.0.18\"]".into()],
-        ),
-        Kind::VirtualAddresses => (
-            vec!["[\"192.0.2.1/24\", \"192.0.2.2\"]".into()],
-            vec!["[]".into(), "[\"192.0.2.1/33\"]".into(), "[\"gw\"]".into(), quoted("192.0.2.1/24")],
-        ),
-        Kind::Paths { .. } => (
-            vec!["[]".into(), "[\"/k\"]".into(), "[\"/a\", \"/b\"]".into()],
-            vec!["[\"k\"]".into(), "[\"/a\", \"/b\", \"/c\"]".into(), quoted("/k"), "[1]".into()],
-        ),
-    }
-}
-
-/// A bound of one setting that only holds together with another one, which a test of its own covers.
-fn needs_company(setting: &Setting, value: &str) -> bool {
-    match setting.key {
-        "advertisement_interval" => value == "\"255s\"",
-        "enabled" | "strict" => value == "true",
-        _ => false,
-    }
-}
-
-#[test]
-fn every_setting_takes_its_bounds_and_nothing_past_them() {
-    for section in SECTIONS {
-        for setting in section.settings {
-            let place = format!("{}.{}", section.name, setting.key);
-            let (sound, wrong) = values(setting);
-            for value in sound.iter().filter(|value| !needs_company(setting, value)) {
-                assert_eq!(problems(&with(section, setting, value)), [""; 0], "{place} = {value}");
-            }
-            for value in wrong {
-                let found = parse(&with(section, setting, &value), "t.toml").unwrap_err();
-                assert_eq!(found.len(), 1, "{place} = {value}: {found:?}");
-                assert!(found[0].path.contains(setting.key), "{place} = {value}: {found:?}");
-                assert!(found[0].line > 0 && !found[0].help.is_empty(), "{place} = {value}: {found:?}");
-            }
-        }
-    }
-}
-
-#[test]
-fn every_default_is_within_its_bounds_and_in_force_when_the_key_is_absent() {
-    let absent = parse(ROUTER, "t.toml").unwrap().config;
-    for section in SECTIONS {
-        for setting in section.settings {
-            let Some(value) = default_text(setting) else { continue };
-            let written = parse(&with(section, setting, &value), "t.toml").unwrap().config;
-            assert_eq!(written, absent, "{}.{}", section.name, setting.key);
-        }
-    }
-}
-
-/// The default as the file would have it; names of routers and peers have none.
-fn default_text(setting: &Setting) -> Option<String> {
-    match setting.kind {
-        Kind::Path { default } | Kind::Choice { default, .. } => default.map(quoted),
-        Kind::Flag { default } => Some(default.to_string()),
-        Kind::Integer { default, .. } => default.map(|number| number.to_string()),
-        Kind::Duration { default, .. } => default.map(|duration| quoted(show_duration(duration))),
-        Kind::DurationOr { word, .. } => Some(quoted(word)),
-        _ => None,
-    }
-}
-
-#[test]
-fn the_settings_page_has_every_setting_with_its_bounds_and_default() {
-    for section in SECTIONS {
-        let heading = format!("\n## `{}`\n", section.header());
-        let (_, page) = SETTINGS_PAGE.split_once(&heading).unwrap_or_else(|| panic!("no heading {heading}"));
-        let page = page.split("\n## ").next().unwrap();
-        for setting in section.settings {
-            let row = page
-                .lines()
-                .find(|line| line.starts_with(&format!("| `{}` |", setting.key)))
-                .unwrap_or_else(|| panic!("{}.{} has no row", section.name, setting.key));
-            let mut facts: Vec<String> = default_text(setting).into_iter().collect();
-            match setting.kind {
-                Kind::Integer { min, max, .. } => facts.extend([min.to_string(), max.to_string()]),
-                Kind::Duration { min, max, .. } | Kind::DurationOr { min, max, .. } => {
-                    facts.extend([show_duration(min), show_duration(max)]);
-                }
-                Kind::Rate { min, max } => facts.extend([show_rate(min), show_rate(max)]),
-                Kind::Choice { options, .. } => facts.extend(options.iter().map(quoted)),
-                _ => {}
-            }
-            for fact in facts {
-                assert!(row.contains(&fact), "{}.{}: the row lacks {fact}", section.name, setting.key);
-            }
-        }
-    }
-}

@@ -16,7 +16,12 @@ pub struct Config {
     pub flaps: Flaps,
     pub bandwidth: Bandwidth,
     pub links: Links,
+    /// `[[link]]`; each interface once, and each of a virtual router or a pair.
+    pub link_settings: Vec<Link>,
     pub link_pairs: Vec<LinkPair>,
+    pub bypass: Bypass,
+    /// Names are unique; groups and virtual routers they name exist.
+    pub checks: Vec<Check>,
     /// At least one. Names, and (interface, VRID, family), are unique.
     pub virtual_routers: Vec<VirtualRouter>,
 }
@@ -46,7 +51,10 @@ impl Node {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ha {
     pub mode: Mode,
+    /// Also true with rank 1.
     pub primary: bool,
+    /// As written; see [`Ha::preference`].
+    pub rank: Option<u8>,
     pub port: u16,
     pub controller_lease: Duration,
     pub fence: Fence,
@@ -54,6 +62,16 @@ pub struct Ha {
     pub trust: Trust,
     pub secret_files: Vec<PathBuf>,
 }
+
+impl Ha {
+    /// Place in the order of preference, 1 for the primary; `None` for a node that states none and comes last.
+    pub fn preference(&self) -> Option<u8> {
+        self.rank.or(self.primary.then_some(PRIMARY_RANK))
+    }
+}
+
+/// The rank that `ha.primary` stands for.
+pub const PRIMARY_RANK: u8 = 1;
 
 /// `ha.mode`. The modes of more than one owner are refused by validation until they are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -136,6 +154,8 @@ pub struct Bandwidth {
 pub struct Links {
     pub monitoring_interval: Duration,
     pub minimum_active_pairs: u32,
+    /// How long links must be good again before they count.
+    pub recovery_time: Duration,
 }
 
 /// `[[link_pair]]`.
@@ -144,6 +164,12 @@ pub struct LinkPair {
     pub name: String,
     pub inside: String,
     pub outside: String,
+    /// What `{device}` stands for in the bypass driver's paths and values.
+    pub device: Option<String>,
+    /// Relay of the pair; present where the bypass driver is GPIO.
+    pub gpio_line: Option<u32>,
+    /// Line that shows where the relay really stands.
+    pub gpio_sense_line: Option<u32>,
 }
 
 /// `[[link]]`: settings of one monitored interface.
@@ -158,6 +184,7 @@ pub struct Link {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bypass {
     pub driver: BypassDriver,
+    /// Inline where there is no driver.
     pub topology: Topology,
     /// The XDP wire engages by itself once the controller's lease has ended.
     pub on_controller_loss: bool,
@@ -167,6 +194,7 @@ pub struct Bypass {
 
 /// `bypass.driver` with what it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a configuration has one of it")]
 pub enum BypassDriver {
     None,
     Xdp,
@@ -304,6 +332,8 @@ pub struct VirtualRouter {
     pub group: Option<String>,
     /// Not empty: unicast mode.
     pub unicast_peers: Vec<IpAddr>,
+    /// Routers of others whose adverts count without a probe; of the router's family.
+    pub trusted_sources: Vec<IpAddr>,
 }
 
 /// A configured priority: 1 to 254, or 255 for the address owner.

@@ -76,6 +76,12 @@ pub struct VirtualRouterStatus {
     /// The data plane stops what belongs to the addresses now.
     pub fenced: bool,
     /// End of a hold by vouching.
+    /// Adverts in a peer's name that nothing authenticated bore out.
+    #[serde(default)]
+    pub uncorroborated: u64,
+    /// Why this node is not fit to own it and runs at priority 1.
+    #[serde(default)]
+    pub unfit: Option<Cause>,
     pub held_until: Option<Timestamp>,
     pub priority: u8,
     pub effective_priority: u8,
@@ -137,17 +143,83 @@ pub struct PeerStatus {
     pub id: u16,
     pub health: Health,
     pub paths: Vec<PathStatus>,
+    /// Active if it owns anything; `None` unless its word is fresh.
     pub role: Option<Role>,
+    /// Since its controller last extended its lease, as far as it was told.
     pub controller_heartbeat_age_ns: Option<u64>,
+    /// Since its last authenticated message.
+    #[serde(default)]
+    pub heard_age_ns: Option<u64>,
+    #[serde(default)]
+    pub lease_remaining_ns: u64,
+    /// Groups, and virtual routers without one, that it owns and could own.
+    #[serde(default)]
+    pub owns: Vec<String>,
+    #[serde(default)]
+    pub ready_for: Vec<String>,
+    /// False: its adverts count without its word, because it has not proven its key or only wrong MACs come.
+    #[serde(default)]
+    pub authenticated: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PathStatus {
     pub address: IpAddr,
+    /// `None` while no interface faces the peer.
+    #[serde(default)]
+    pub interface: Option<String>,
+    #[serde(default = "Health::unknown")]
+    pub health: Health,
+    /// Of the last answered check.
     pub rtt_ns: Option<u64>,
+    #[serde(default)]
+    pub rtt_smoothed_ns: Option<u64>,
+    #[serde(default)]
+    pub rtt_min_ns: Option<u64>,
+    #[serde(default)]
+    pub rtt_max_ns: Option<u64>,
     pub sent: u64,
     pub answered: u64,
     pub lost: u64,
+    /// Unanswered checks that were our own fault.
+    #[serde(default)]
+    pub void: u64,
+    #[serde(default)]
+    pub sent_late: u64,
+    /// Why a probe last did not leave.
+    #[serde(default)]
+    pub last_failure: Option<String>,
+    /// Fresh requests of the peer on this path.
+    #[serde(default)]
+    pub requests_heard: u64,
+}
+
+impl PathStatus {
+    /// A path of which nothing is known.
+    pub fn unprobed(address: IpAddr) -> Self {
+        Self {
+            address,
+            interface: None,
+            health: Health::Unknown,
+            rtt_ns: None,
+            rtt_smoothed_ns: None,
+            rtt_min_ns: None,
+            rtt_max_ns: None,
+            sent: 0,
+            answered: 0,
+            lost: 0,
+            void: 0,
+            sent_late: 0,
+            last_failure: None,
+            requests_heard: 0,
+        }
+    }
+}
+
+impl Health {
+    fn unknown() -> Self {
+        Health::Unknown
+    }
 }
 
 /// How the XDP program sits on an interface.
@@ -236,6 +308,8 @@ pub(crate) mod samples {
             state: Role::Active,
             owned: true,
             fenced: false,
+            uncorroborated: 0,
+            unfit: None,
             held_until: None,
             priority: 200,
             effective_priority: 200,
@@ -298,16 +372,23 @@ pub(crate) mod samples {
             peers: vec![PeerStatus {
                 name: "gw-b".to_owned(),
                 id: 2,
-                health: Health::Unknown,
+                health: Health::Healthy,
                 paths: vec![PathStatus {
-                    address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 3)),
-                    rtt_ns: None,
-                    sent: 0,
-                    answered: 0,
-                    lost: 0,
+                    interface: Some("lan0".to_owned()),
+                    health: Health::Healthy,
+                    rtt_ns: Some(38_000),
+                    sent: 120,
+                    answered: 118,
+                    lost: 2,
+                    ..PathStatus::unprobed(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 3)))
                 }],
-                role: None,
-                controller_heartbeat_age_ns: None,
+                role: Some(Role::Backup),
+                controller_heartbeat_age_ns: Some(40_000_000),
+                heard_age_ns: Some(12_000_000),
+                lease_remaining_ns: 960_000_000,
+                owns: Vec::new(),
+                ready_for: vec!["gateway".to_owned()],
+                authenticated: true,
             }],
             links: vec![link()],
             link_pairs: vec![LinkPairStatus { name: "edge".to_owned(), active: true }],
@@ -348,14 +429,22 @@ mod tests {
         expect(&json["controller"], "lease_ns lease_remaining_ns loop_lateness_max_ns journal_failures");
         expect(
             &json["virtual_routers"][0],
-            "name group interface vrid version family addresses state owned fenced held_until priority \
+            "name group interface vrid version family addresses state owned fenced held_until priority uncorroborated unfit \
              effective_priority active_since last_transition active_router last_advert_age_ns learned_interval_ns \
              checksum_sent checksum_heard adverts_sent adverts_received adverts_answered_in_xdp \
              priority_zero_sent priority_zero_received transitions discards",
         );
         expect(&json["virtual_routers"][0]["last_transition"], "at from to cause detail");
-        expect(&json["peers"][0], "name id health paths role controller_heartbeat_age_ns");
-        expect(&json["peers"][0]["paths"][0], "address rtt_ns sent answered lost");
+        expect(
+            &json["peers"][0],
+            "name id health paths role controller_heartbeat_age_ns heard_age_ns lease_remaining_ns owns ready_for \
+             authenticated",
+        );
+        expect(
+            &json["peers"][0]["paths"][0],
+            "address interface health rtt_ns rtt_smoothed_ns rtt_min_ns rtt_max_ns sent answered lost void sent_late \
+             last_failure requests_heard",
+        );
         expect(
             &json["links"][0],
             "name ifindex carrier mode rx_bps tx_bps rx_packets rx_bytes tx_packets tx_bytes",
@@ -378,6 +467,6 @@ mod tests {
         assert_eq!(router["checksum_sent"], "rfc9568");
         assert_eq!(router["family"], "ipv4");
         assert_eq!(json["links"][0]["mode"], "native");
-        assert_eq!(json["peers"][0]["health"], "unknown");
+        assert_eq!(json["peers"][0]["health"], "healthy");
     }
 }

@@ -4,8 +4,7 @@ use super::maps::address_from_bytes;
 use aya::maps::{MapData, RingBuf};
 use ha_common::maps::values::{Head, checksum_form};
 use ha_common::ring_events::{AdvertEvent, PeerEvent, event_flag};
-use holdfast_engine::{Advert, ChecksumForm, Duration, Input, Instant, RouterId};
-use std::net::IpAddr;
+use holdfast_engine::{Advert, ChecksumForm, Duration, Instant, RouterId};
 use std::os::fd::{AsRawFd, RawFd};
 
 /// What the data plane has to say.
@@ -13,10 +12,10 @@ use std::os::fd::{AsRawFd, RawFd};
 pub enum RingRecord {
     /// A valid advert.
     Advert {
-        input: Input,
+        router: RouterId,
+        advert: Advert,
         /// No authenticated message bears it out and it changed nothing: news for the operator, not for the election.
         uncorroborated: bool,
-        source: IpAddr,
     },
     /// A peer's state changed, or needs a look.
     Peer(PeerEvent),
@@ -50,9 +49,9 @@ fn record(bytes: &[u8]) -> Option<RingRecord> {
     }
     let event = bytemuck::try_pod_read_unaligned::<AdvertEvent>(bytes).ok()?;
     (event.head == Head::of::<AdvertEvent>()).then(|| RingRecord::Advert {
-        input: advert_input(&event),
+        router: RouterId(event.router),
+        advert: advert(&event),
         uncorroborated: event.flags & event_flag::UNCORROBORATED != 0,
-        source: address_from_bytes(event.source),
     })
 }
 
@@ -79,9 +78,9 @@ pub fn heard_form(number: u8) -> Option<ChecksumForm> {
     }
 }
 
-fn advert_input(event: &AdvertEvent) -> Input {
+fn advert(event: &AdvertEvent) -> Advert {
     let flag = |bit| event.flags & bit != 0;
-    let advert = Advert {
+    Advert {
         at: Instant::from_nanos(event.at_ns),
         source: address_from_bytes(event.source),
         priority: event.priority,
@@ -91,8 +90,7 @@ fn advert_input(event: &AdvertEvent) -> Input {
         addresses_differ: flag(event_flag::ADDRESSES_DIFFER),
         epoch: event.epoch,
         revoked: flag(event_flag::REVOKED),
-    };
-    Input::Advert { router: RouterId(event.router), advert }
+    }
 }
 
 #[cfg(test)]
@@ -109,10 +107,10 @@ mod tests {
             ..AdvertEvent::zeroed()
         };
         let found = record(bytemuck::bytes_of(&advert));
-        let Some(RingRecord::Advert { uncorroborated: true, source, .. }) = found else {
+        let Some(RingRecord::Advert { uncorroborated: true, advert, .. }) = found else {
             panic!("{found:?}");
         };
-        assert_eq!(source, IpAddr::from([192, 0, 2, 7]));
+        assert_eq!(advert.source, std::net::IpAddr::from([192, 0, 2, 7]));
 
         let peer = PeerEvent { head: Head::of::<PeerEvent>(), peer: 3, ..PeerEvent::zeroed() };
         let found = record(bytemuck::bytes_of(&peer));

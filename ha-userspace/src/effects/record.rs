@@ -4,10 +4,11 @@
 //! valid only for the boot and the network namespace it was written in: after a reboot nothing of it stands, and what
 //! bears the same name is somebody else's. It never touches the network; `clean_up` does.
 
+use crate::effects::durable;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -146,16 +147,9 @@ impl Record {
     /// Replaces the record on disk; when this returns, it survives a power cut.
     pub fn save(&self, state_dir: &Path) -> Result<(), RecordError> {
         let path = Self::path(state_dir);
-        let write = || -> io::Result<()> {
-            fs::create_dir_all(state_dir)?;
-            let fresh = path.with_extension("json.new");
-            let mut file = File::create(&fresh)?;
-            file.write_all(&serde_json::to_vec_pretty(self)?)?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)?;
-            File::open(state_dir)?.sync_all()
-        };
-        write().map_err(|source| RecordError::Write { path: path.clone(), source })
+        let content = serde_json::to_vec_pretty(self).map_err(io::Error::from);
+        let written = content.and_then(|content| durable::replace(&path, &content));
+        written.map_err(|source| RecordError::Write { path: path.clone(), source })
     }
 
     /// Deletes the record: nothing of ours stands any more.

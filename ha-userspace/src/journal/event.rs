@@ -1,7 +1,7 @@
 //! Records of the journal: the engine's transitions and notices under the operator's names.
 
 use super::Timestamp;
-use holdfast_engine::{Cause, GroupId, Notice, Role, RouterId, Transition};
+use holdfast_engine::{Cause, GroupId, Notice, PeerId, Role, RouterId, Transition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -54,7 +54,7 @@ pub struct TransitionEvent {
     pub lateness_ns: u64,
 }
 
-/// A [`Notice`] under the operator's names.
+/// A [`Notice`] under the operator's names, or something that happened beside the engine: checks, links, flaps, bypass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "notice", rename_all = "kebab-case")]
 pub enum NoticeEvent {
@@ -95,6 +95,71 @@ pub enum NoticeEvent {
     AddressRestored {
         router: String,
     },
+    Vouched {
+        router: String,
+        peer: String,
+        /// Boot clock.
+        until_ns: u64,
+    },
+    SuspectedForgery {
+        router: String,
+        source: IpAddr,
+        priority: u8,
+    },
+    PeerUnhealthy {
+        peer: String,
+    },
+    PeerHealthy {
+        peer: String,
+    },
+    AuthenticationFailing {
+        peer: String,
+    },
+    TwoOwners {
+        router: String,
+        peer: String,
+    },
+    Unfit {
+        router: String,
+        reason: Cause,
+    },
+    Fit {
+        router: String,
+    },
+    CheckFailed {
+        check: String,
+        detail: String,
+    },
+    CheckPassed {
+        check: String,
+    },
+    LinkPairsLow {
+        detail: String,
+    },
+    LinkPairsRestored,
+    BandwidthLow {
+        link: String,
+        detail: String,
+    },
+    FlapLatched {
+        detail: String,
+    },
+    FlapReleased {
+        detail: String,
+    },
+    BypassEngaged {
+        pair: String,
+    },
+    BypassReleased {
+        pair: String,
+    },
+    BypassFault {
+        pair: String,
+        fault: String,
+    },
+    Maintenance {
+        on: bool,
+    },
 }
 
 /// The operator's names for the engine's numbers.
@@ -102,6 +167,7 @@ pub enum NoticeEvent {
 pub struct Names {
     pub routers: BTreeMap<RouterId, String>,
     pub groups: BTreeMap<GroupId, String>,
+    pub peers: BTreeMap<PeerId, String>,
 }
 
 impl Names {
@@ -113,6 +179,13 @@ impl Names {
     /// Name of a group, or its number where it has gone meanwhile.
     pub fn group(&self, id: GroupId) -> String {
         self.groups.get(&id).cloned().unwrap_or_else(|| format!("#{}", id.0))
+    }
+}
+
+impl Names {
+    /// Name of a peer, or its number where it has gone meanwhile.
+    pub fn peer(&self, id: PeerId) -> String {
+        self.peers.get(&id).cloned().unwrap_or_else(|| format!("#{}", id.0))
     }
 }
 
@@ -164,6 +237,28 @@ impl Event {
             Notice::AddressRestored { router } => {
                 NoticeEvent::AddressRestored { router: names.router(*router) }
             }
+            Notice::Vouched { router, peer, until } => NoticeEvent::Vouched {
+                router: names.router(*router),
+                peer: names.peer(*peer),
+                until_ns: until.as_nanos(),
+            },
+            Notice::SuspectedForgery { router, source, priority } => NoticeEvent::SuspectedForgery {
+                router: names.router(*router),
+                source: *source,
+                priority: *priority,
+            },
+            Notice::PeerUnhealthy { peer } => NoticeEvent::PeerUnhealthy { peer: names.peer(*peer) },
+            Notice::PeerHealthy { peer } => NoticeEvent::PeerHealthy { peer: names.peer(*peer) },
+            Notice::AuthenticationFailing { peer } => {
+                NoticeEvent::AuthenticationFailing { peer: names.peer(*peer) }
+            }
+            Notice::TwoOwners { router, peer } => {
+                NoticeEvent::TwoOwners { router: names.router(*router), peer: names.peer(*peer) }
+            }
+            Notice::Fitness { router, unfit: Some(reason) } => {
+                NoticeEvent::Unfit { router: names.router(*router), reason: *reason }
+            }
+            Notice::Fitness { router, unfit: None } => NoticeEvent::Fit { router: names.router(*router) },
         })
     }
 
@@ -183,7 +278,7 @@ pub(crate) mod samples {
     use holdfast_engine::{Duration, Instant};
     use std::net::Ipv4Addr;
 
-    pub(crate) const CAUSES: [Cause; 15] = [
+    pub(crate) const CAUSES: [Cause; 23] = [
         Cause::Startup,
         Cause::OwnerStartup,
         Cause::AdvertTimeout,
@@ -199,12 +294,21 @@ pub(crate) mod samples {
         Cause::FailoverCommand,
         Cause::Shutdown,
         Cause::Reconfigured,
+        Cause::PeerUnhealthy,
+        Cause::VouchEnded,
+        Cause::RequirementFailed,
+        Cause::Unheard,
+        Cause::Maintenance,
+        Cause::LowBandwidth,
+        Cause::FlapLatch,
+        Cause::BypassCommand,
     ];
 
     pub(crate) fn names() -> Names {
         Names {
             routers: BTreeMap::from([(RouterId(0), "lan".to_owned()), (RouterId(1), "wan".to_owned())]),
             groups: BTreeMap::from([(GroupId(0), "gateway".to_owned())]),
+            peers: BTreeMap::from([(PeerId(0), "gw-b".to_owned())]),
         }
     }
 
@@ -235,6 +339,33 @@ pub(crate) mod samples {
             Notice::FailoverUnanswered { router },
             Notice::AddressFailure { router, error: "Operation not permitted".to_owned() },
             Notice::AddressRestored { router },
+            Notice::Vouched { router, peer: PeerId(0), until: Instant::from_nanos(9_000_000_000) },
+            Notice::SuspectedForgery { router, source: peer, priority: 255 },
+            Notice::PeerUnhealthy { peer: PeerId(0) },
+            Notice::PeerHealthy { peer: PeerId(0) },
+            Notice::AuthenticationFailing { peer: PeerId(0) },
+            Notice::TwoOwners { router, peer: PeerId(0) },
+            Notice::Fitness { router, unfit: Some(Cause::RequirementFailed) },
+            Notice::Fitness { router, unfit: None },
+        ]
+    }
+
+    /// What happens beside the engine.
+    pub(crate) fn occurrences() -> Vec<NoticeEvent> {
+        let (pair, detail) = ("edge".to_owned(), "3 of 2".to_owned());
+        vec![
+            NoticeEvent::CheckFailed { check: "dns".to_owned(), detail: "timed out".to_owned() },
+            NoticeEvent::CheckPassed { check: "dns".to_owned() },
+            NoticeEvent::LinkPairsLow { detail: detail.clone() },
+            NoticeEvent::LinkPairsRestored,
+            NoticeEvent::BandwidthLow { link: "lan0".to_owned(), detail: detail.clone() },
+            NoticeEvent::FlapLatched { detail: detail.clone() },
+            NoticeEvent::FlapReleased { detail },
+            NoticeEvent::BypassEngaged { pair: pair.clone() },
+            NoticeEvent::BypassReleased { pair: pair.clone() },
+            NoticeEvent::BypassFault { pair, fault: "reads released".to_owned() },
+            NoticeEvent::Maintenance { on: true },
+            NoticeEvent::Maintenance { on: false },
         ]
     }
 
@@ -268,7 +399,8 @@ mod tests {
             samples::CAUSES.iter().map(|cause| Event::from_transition(&samples::transition(*cause), &names));
         let notices = samples::notices();
         let notices = notices.iter().map(|notice| Event::from_notice(notice, &names));
-        for event in transitions.chain(notices) {
+        let beside = samples::occurrences().into_iter().map(Event::Notice);
+        for event in transitions.chain(notices).chain(beside) {
             let record = samples::record(1, event);
             let json = serde_json::to_string(&record).unwrap();
             assert_eq!(serde_json::from_str::<EventRecord>(&json).unwrap(), record, "{json}");

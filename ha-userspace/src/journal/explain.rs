@@ -36,6 +36,14 @@ pub fn cause(cause: Cause) -> &'static str {
         Cause::FailoverCommand => "the operator ordered a failover and a successor was heard",
         Cause::Shutdown => "the daemon stops",
         Cause::Reconfigured => "the configuration removed or changed it",
+        Cause::PeerUnhealthy => "the peer that owned it was silent on every path",
+        Cause::VouchEnded => "adverts were missing and the owner's data plane vouched for it no longer",
+        Cause::RequirementFailed => "this node failed a requirement (links or checks) and a successor was heard",
+        Cause::Unheard => "this node could not be heard on the segment, or could not hear, while a peer could",
+        Cause::Maintenance => "the operator put this node into maintenance",
+        Cause::LowBandwidth => "the traffic stayed below the minimum bandwidth and a successor was heard",
+        Cause::FlapLatch => "ownership flapped more often than allowed and this node stands down",
+        Cause::BypassCommand => "the operator ordered the bypass",
     }
 }
 
@@ -122,6 +130,57 @@ pub fn notice(notice: &NoticeEvent) -> String {
         NoticeEvent::AddressRestored { router } => {
             format!("{router}: something else removed an address; it was put back")
         }
+        NoticeEvent::Vouched { router, peer, .. } => format!(
+            "{router}: adverts are missing, but the data plane of {peer} says that it owns; waiting as long as it may"
+        ),
+        NoticeEvent::SuspectedForgery { router, source, priority } => format!(
+            "{router}: an advert from {source} with priority {priority} was not borne out by that peer; suspected forgery, \
+             nothing was changed"
+        ),
+        NoticeEvent::AuthenticationFailing { peer } => format!(
+            "peer {peer}: only messages with wrong MACs come in its name; plain VRRP decides towards it. Compare \
+             ha.secret_files on both nodes"
+        ),
+        NoticeEvent::TwoOwners { router, peer } => {
+            format!("{router}: {peer} says that it owns it too; check the segment between the two")
+        }
+        NoticeEvent::Unfit { router, reason } => {
+            format!("{router}: not fit to own it, runs at priority 1: {}", fitness(*reason))
+        }
+        NoticeEvent::Fit { router } => format!("{router}: fit to own it again"),
+        _ => node_notice(notice),
+    }
+}
+
+/// What keeps a node from owning, as a clause.
+pub fn fitness(reason: Cause) -> &'static str {
+    match reason {
+        Cause::Unheard => "it is not heard, or does not hear, on the segment",
+        Cause::Maintenance => "maintenance",
+        Cause::FlapLatch => "flaps have latched it",
+        _ => "a requirement is not met (links or checks)",
+    }
+}
+
+/// A notice about the node rather than a virtual router.
+fn node_notice(notice: &NoticeEvent) -> String {
+    match notice {
+        NoticeEvent::PeerUnhealthy { peer } => format!("peer {peer}: silent on every path"),
+        NoticeEvent::PeerHealthy { peer } => format!("peer {peer}: heard again"),
+        NoticeEvent::CheckFailed { check, detail } => format!("check {check} fails: {detail}"),
+        NoticeEvent::CheckPassed { check } => format!("check {check} passes"),
+        NoticeEvent::LinkPairsLow { detail } => format!("too few active link pairs: {detail}"),
+        NoticeEvent::LinkPairsRestored => "enough link pairs are active again".to_owned(),
+        NoticeEvent::BandwidthLow { link, detail } => format!("{link}: low bandwidth: {detail}"),
+        NoticeEvent::FlapLatched { detail } => format!("flaps have latched this node: {detail}"),
+        NoticeEvent::FlapReleased { detail } => format!("the flap latch is released: {detail}"),
+        NoticeEvent::BypassEngaged { pair } => format!("bypass of {pair} is engaged"),
+        NoticeEvent::BypassReleased { pair } => format!("bypass of {pair} is released"),
+        NoticeEvent::BypassFault { pair, fault } => format!("bypass of {pair}: {fault}"),
+        NoticeEvent::Maintenance { on: true } => "maintenance is on: this node gives way".to_owned(),
+        NoticeEvent::Maintenance { on: false } => "maintenance is off".to_owned(),
+        // Every other notice concerns a virtual router and has been worded by the caller.
+        other => format!("{other:?}"),
     }
 }
 
@@ -221,6 +280,17 @@ mod tests {
             ("failover-command", "the operator ordered a failover and a successor was heard"),
             ("shutdown", "the daemon stops"),
             ("reconfigured", "the configuration removed or changed it"),
+            ("peer-unhealthy", "the peer that owned it was silent on every path"),
+            ("vouch-ended", "adverts were missing and the owner's data plane vouched for it no longer"),
+            (
+                "requirement-failed",
+                "this node failed a requirement (links or checks) and a successor was heard",
+            ),
+            ("unheard", "this node could not be heard on the segment, or could not hear, while a peer could"),
+            ("maintenance", "the operator put this node into maintenance"),
+            ("low-bandwidth", "the traffic stayed below the minimum bandwidth and a successor was heard"),
+            ("flap-latch", "ownership flapped more often than allowed and this node stands down"),
+            ("bypass-command", "the operator ordered the bypass"),
         ];
         for (sample, (name, words)) in samples::CAUSES.into_iter().zip(expected) {
             assert_eq!((cause_name(sample).as_str(), cause(sample)), (name, words));

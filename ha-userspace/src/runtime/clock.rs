@@ -1,6 +1,6 @@
 //! The one clock of the daemon: the boot clock, which goes on during suspend and which the data plane stamps with.
 //!
-//! Only `runtime` and `effects` read it; the engine is handed the result.
+//! Only `runtime`, `effects` and `checks` read it; the engine is handed the result.
 
 use holdfast_engine::Instant;
 

@@ -10,6 +10,7 @@ use super::discard_watch::{DiscardWatch, Remark};
 use super::instance::RunLock;
 use super::lease::Lease;
 use super::mailbox::{Inbox, Mailbox};
+use super::peers::{Credentials, PeerTable};
 use super::requests::{Command, PendingFailover};
 use super::routers::Routers;
 use super::stall::{Heard, StallWatch};
@@ -21,6 +22,7 @@ use crate::effects::adverts::AdvertSender;
 use crate::effects::executor::Effects;
 use crate::effects::interfaces::Interfaces;
 use crate::journal::{EventFeed, Occurrence};
+use crate::probes::sender::ProbeSender;
 use ha_common::verdict_reasons::VerdictReason;
 use holdfast_engine::{Duration, Engine, Input, Instant};
 use nix::errno::Errno;
@@ -52,6 +54,10 @@ pub(super) struct Parts {
     pub(super) journal: Sender<Occurrence>,
     pub(super) feed: EventFeed,
     pub(super) own_mailbox: Mailbox<Command>,
+    pub(super) probes: ProbeSender,
+    /// Number of this run for the peers; 0 if it could not be counted.
+    pub(super) incarnation: u64,
+    pub(super) credentials: Credentials,
     /// Held until everything is down.
     pub(super) run_lock: RunLock,
 }
@@ -63,6 +69,9 @@ pub(super) struct Controller {
     pub(super) stall: StallWatch,
     pub(super) numbers: plan::Numbers,
     pub(super) routers: Routers,
+    pub(super) peers: PeerTable,
+    pub(super) probes: ProbeSender,
+    pub(super) credentials: Credentials,
     pub(super) interfaces: Interfaces,
     pub(super) started_at: SystemTime,
     pub(super) stopping: Stopping,
@@ -106,6 +115,9 @@ impl Controller {
             stall: StallWatch::new(now),
             numbers: plan::Numbers::default(),
             routers: Routers::default(),
+            peers: PeerTable::new(parts.incarnation),
+            probes: parts.probes,
+            credentials: parts.credentials,
             interfaces: Interfaces::default(),
             started_at: SystemTime::now(),
             stopping: Stopping::No,
@@ -164,8 +176,9 @@ impl Controller {
 
     /// Takes everything down: adverts, addresses, programs. After a graceful stop the first two are gone already.
     pub(super) fn take_down(self, inbox: &Inbox<Command>) -> Result<(), DatapathError> {
-        let Self { datapath, adverts, effects, own_mailbox, run_lock, spare_loader, .. } = self;
+        let Self { datapath, adverts, effects, own_mailbox, run_lock, spare_loader, probes, .. } = self;
         drop(adverts);
+        drop(probes);
         if self.stopping != Stopping::Done {
             effects.remove_all(move |left| {
                 own_mailbox.send(Command::EffectsRemoved(left));
@@ -199,6 +212,9 @@ impl Controller {
     /// Reads what the data plane absorbed for every timer that is due, then lets the engine judge.
     fn judge_timers(&mut self) -> Result<(), DatapathError> {
         let now = clock::now();
+        if !self.engine.due_routers(now).is_empty() {
+            self.read_peers(now)?;
+        }
         for router in self.engine.due_routers(now) {
             let state = self.datapath.maps.read_state(router.0)?;
             if state.last_advert_ns != 0 {
@@ -227,9 +243,15 @@ impl Controller {
 
     fn drain_ring(&mut self, now: Instant) -> Result<(), DatapathError> {
         for _ in 0..RING_BATCH {
-            let Some(record) = self.ring.next_record() else { break };
-            if let RingRecord::Advert { input, uncorroborated: false, .. } = record {
-                self.engine.handle_input(now, input);
+            match self.ring.next_record() {
+                Some(RingRecord::Advert { router, advert, uncorroborated: false }) => {
+                    self.engine.handle_input(now, Input::Advert { router, advert });
+                }
+                Some(RingRecord::Advert { router, advert, uncorroborated: true }) => {
+                    self.uncorroborated(now, router, advert);
+                }
+                Some(RingRecord::Peer(event)) => self.handle_peer_event(now, &event)?,
+                None => break,
             }
         }
         let overflows = self.datapath.maps.read_verdict(VerdictReason::RingOverflow)?;
@@ -277,8 +299,12 @@ impl Controller {
         self.admit_lapse(now)?;
         self.measure_bandwidth(now)?;
         self.remark_discards(now)?;
+        self.note_frames(now)?;
+        self.read_peers(now)?;
+        self.perform_actions(now)?;
         let before = self.lease.until();
         self.write_lease(now)?;
+        self.probes.extend_lease(self.lease.until());
         let written = clock::now();
         if written > before {
             // Preempted between the clock read and the write: the extension itself came too late.
@@ -321,7 +347,7 @@ impl Controller {
         self.engine.next_deadline().map_or(lease, |deadline| deadline.min(lease))
     }
 
-    fn heard(&self) -> Result<Heard, DatapathError> {
+    pub(super) fn heard(&self) -> Result<Heard, DatapathError> {
         heard_on(&self.datapath, &self.routers)
     }
 

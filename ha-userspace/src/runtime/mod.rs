@@ -7,6 +7,7 @@ mod discard_watch;
 pub mod instance;
 mod lease;
 pub mod mailbox;
+mod peers;
 mod perform;
 mod plan;
 pub mod realtime;
@@ -16,6 +17,7 @@ mod routers;
 mod server;
 mod stall;
 mod startup;
+mod units;
 mod wiring;
 
 pub use startup::{run, unload};

@@ -3,8 +3,11 @@
 //! Slots, group numbers and interface numbers are given out once per name and kept across reloads, so that a router
 //! that stays the same keeps its state in the engine and in the maps.
 
-use crate::config::validated::{Config, VirtualRouter};
-use holdfast_engine::{Duration, EngineConfig, GroupId, InterfaceId, RouterConfig, RouterId};
+use super::units::UnitNumbers;
+use crate::config::validated::{self, Config, VirtualRouter};
+use holdfast_engine::{
+    Duration, EngineConfig, GroupId, InterfaceId, PeerCheck, PeerId, RouterConfig, RouterId, Takeover,
+};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -56,7 +59,19 @@ impl Numbers {
     /// Routers of `config` with their slots, and the engine's view of them.
     pub(super) fn number(&mut self, config: &Config) -> (BTreeMap<RouterId, VirtualRouter>, EngineConfig) {
         let mut routers = BTreeMap::new();
-        let mut engine = EngineConfig::default();
+        let mut engine = EngineConfig {
+            peers: config.peers.iter().map(|peer| PeerId(peer.id)).collect(),
+            peer_check: PeerCheck {
+                interval: span(config.peer_check.interval),
+                failure_threshold: config.peer_check.failure_threshold,
+            },
+            takeover: match config.ha.takeover {
+                validated::Takeover::Fast => Takeover::Fast,
+                validated::Takeover::AfterLease => Takeover::AfterLease,
+            },
+            ..EngineConfig::default()
+        };
+        let units = UnitNumbers::of(config.virtual_routers.iter());
         // Slots of removed routers are free only after new ones were numbered: a slot never changes owner in one step.
         for router in &config.virtual_routers {
             let id = self.router(router);
@@ -71,6 +86,7 @@ impl Numbers {
                 preempt_delay: span(router.preempt_delay),
                 checksum: router.checksum,
                 group: router.group.as_deref().map(|group| self.group(group)),
+                unit: units.unit(router).filter(|_| !config.peers.is_empty()),
             });
             routers.insert(id, router.clone());
         }

@@ -1,6 +1,7 @@
 //! What reaches the controller from outside its loop: links, outcomes, orders, signals.
 
 use super::controller::{Controller, Stopping, report_left};
+use super::peers::Credentials;
 use super::report;
 use super::wiring::WiringError;
 use crate::config::difference::difference;
@@ -10,6 +11,8 @@ use crate::control::server::{ControlCommand, ControlHandler, Order};
 use crate::datapath::{DatapathError, SparePrograms};
 use crate::effects::executor::EffectOutcome;
 use crate::effects::interfaces::LinkEvent;
+use crate::probes::keys::KeyError;
+use crate::probes::sender::ProbeEvent;
 use crate::runtime::mailbox::Mailbox;
 use holdfast_engine::{Input, Instant, Role, RouterId};
 use std::path::Path;
@@ -27,11 +30,21 @@ pub(super) enum Command {
     /// A client of the control socket.
     Control(ControlCommand),
     /// A configuration that was read and validated off this thread, and who wants to know.
-    Reload { loaded: Box<Result<Loaded, Vec<Problem>>>, reply: Option<oneshot::Sender<Response>> },
+    Reload { loaded: Box<Result<Reloaded, Vec<Problem>>>, reply: Option<oneshot::Sender<Response>> },
+    /// The probe thread judged a path or a peer.
+    Probe(ProbeEvent),
     /// A program pair for the next interface, loaded off this thread.
     Spare(SparePrograms),
     /// SIGTERM or SIGINT.
     Shutdown,
+}
+
+/// A configuration, and what it needs from other files.
+#[derive(Debug)]
+pub(super) struct Reloaded {
+    loaded: Loaded,
+    /// Or why the secrets cannot be used.
+    credentials: Result<Credentials, KeyError>,
 }
 
 /// A failover under way, and who waits for its end.
@@ -46,6 +59,7 @@ impl Controller {
         match command {
             Command::Link(event) => self.handle_link_event(now, &event),
             Command::Spare(spare) => self.datapath.keep_spare(spare),
+            Command::Probe(event) => self.handle_probe_event(now, event)?,
             Command::Effect(outcome) => self.handle_outcome(now, outcome),
             Command::EffectsRemoved(left) => {
                 report_left(&left);
@@ -108,6 +122,7 @@ impl Controller {
     ) -> Result<(), DatapathError> {
         match order {
             Order::Status => {
+                self.read_peers(now)?;
                 let status = report::status(self, now)?;
                 let _ = reply.send(Response::Status(Box::new(status)));
             }
@@ -131,12 +146,22 @@ impl Controller {
     fn reload(
         &mut self,
         now: Instant,
-        loaded: Result<Loaded, Vec<Problem>>,
+        loaded: Result<Reloaded, Vec<Problem>>,
     ) -> Result<Response, DatapathError> {
-        let loaded = match loaded {
-            Ok(loaded) => loaded,
+        let Reloaded { loaded, credentials } = match loaded {
+            Ok(reloaded) => reloaded,
             Err(problems) => return Ok(Response::refused(list(&problems))),
         };
+        let credentials = match credentials {
+            Ok(credentials) => credentials,
+            Err(error) => return Ok(Response::refused(format!("nothing was changed: {error}"))),
+        };
+        if !loaded.config.peers.is_empty() && !self.peers.can_probe() {
+            return Ok(Response::refused(
+                "nothing was changed: peers were added, and this start of the daemon could not be counted in \
+                 node.state_dir when it began; make that directory writable and restart the daemon",
+            ));
+        }
         let changes = difference(&self.config, &loaded.config);
         if let Some(reason) = changes.refusal() {
             return Ok(Response::refused(reason));
@@ -148,6 +173,7 @@ impl Controller {
             }
         }
         self.config = loaded.config;
+        self.credentials = credentials;
         self.apply_configuration(now)?;
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         let message = if changes.is_empty() { "nothing differs".into() } else { "reloaded".into() };
@@ -177,7 +203,7 @@ impl Controller {
                 reply.send(Response::refused("this node is not Active for any of it: nothing to release"));
             return;
         }
-        self.engine.handle_input(now, Input::Failover { group: number });
+        self.engine.handle_input(now, Input::Failover { group: number, cause: holdfast_engine::Cause::FailoverCommand });
         self.failovers.push(PendingFailover { routers, reply });
     }
 
@@ -221,7 +247,10 @@ pub(super) fn read_for_reload(
     mailbox: &Mailbox<Command>,
     reply: Option<oneshot::Sender<Response>>,
 ) {
-    let loaded = Box::new(config::load(path));
+    let loaded = Box::new(config::load(path).map(|loaded| {
+        let credentials = Credentials::read(&loaded.config);
+        Reloaded { loaded, credentials }
+    }));
     mailbox.send(Command::Reload { loaded, reply });
 }
 

@@ -6,6 +6,7 @@
 use super::controller::{Controller, Parts};
 use super::instance::Instance;
 use super::mailbox::{Inbox, Mailbox, mailbox};
+use super::peers::Credentials;
 use super::realtime::{self, RealtimePriority};
 use super::requests::Command;
 use super::server;
@@ -16,6 +17,8 @@ use crate::effects::adverts::{AdvertOptions, AdvertSender};
 use crate::effects::clean_up::{self, CleanUpReport};
 use crate::effects::executor::{Effects, EffectsOptions};
 use crate::journal::{EventFeed, Journal, Occurrence};
+use crate::probes::incarnation::Incarnation;
+use crate::probes::sender::{ProbeOptions, ProbeSender};
 use anyhow::{Context, Result, anyhow};
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel, sync_channel};
@@ -94,7 +97,19 @@ fn build_parts(
         tracing::warn!("{warning}");
     }
     let (journal, feed) = start_journal(&config.node.state_dir)?;
+    let credentials = Credentials::read(config)?;
+    let incarnation = count_start(config)?;
     let (datapath, ring) = Datapath::load(pins)?;
+    let verdicts = mailbox.clone();
+    let probes = ProbeSender::spawn(ProbeOptions {
+        priority: RealtimePriority::PROBES,
+        seed: incarnation,
+        readings: Box::new(datapath.maps.probe_readings()?),
+        sink: Box::new(move |event| {
+            verdicts.send(Command::Probe(event));
+        }),
+    })
+    .context("starting the probe thread")?;
     Ok(Parts {
         config: config.clone(),
         config_path: config_path.into(),
@@ -105,8 +120,28 @@ fn build_parts(
         journal,
         feed,
         own_mailbox: mailbox.clone(),
+        probes,
+        incarnation,
+        credentials,
         run_lock,
     })
+}
+
+/// Numbers this start for the peers. Without peers it may fail: they can then not be added by a reload.
+fn count_start(config: &Config) -> Result<u64> {
+    match Incarnation::begin(&config.node.state_dir) {
+        Ok(incarnation) => {
+            if let Some(warning) = incarnation.warning {
+                tracing::warn!("{warning}");
+            }
+            Ok(incarnation.value)
+        }
+        Err(error) if config.peers.is_empty() => {
+            tracing::debug!("{error}");
+            Ok(0)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn start_journal(state_dir: &Path) -> Result<(Sender<Occurrence>, EventFeed)> {

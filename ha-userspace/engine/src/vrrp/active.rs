@@ -25,10 +25,17 @@ const RESTORE_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Why an Active releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReleaseKind {
-    /// The operator's order: Backup afterwards, or Active again without a successor.
-    Failover,
-    /// Graceful stop: Initialize afterwards.
-    Shutdown,
+    /// Backup afterwards, or Active again without a successor. `aside`: the successor is then left alone until it goes silent
+    /// or releases.
+    GiveWay { cause: Cause, aside: bool },
+    /// Initialize afterwards.
+    Leave { cause: Cause },
+}
+
+impl ReleaseKind {
+    const fn is_final(self) -> bool {
+        matches!(self, ReleaseKind::Leave { .. })
+    }
 }
 
 /// Priority 0 was sent; the addresses are served until a successor is heard or the deadline passes.
@@ -121,7 +128,7 @@ impl Router {
                 Consequence::None
             };
         }
-        let contest = election::contest(self.config.priority, self.source, advert.priority, advert.source);
+        let contest = election::contest(self.own_priority(), self.source, advert.priority, advert.source);
         match contest {
             Contest::Lost(_) if self.discards_as_v2_owner() && !revoked => {}
             Contest::Lost(cause) => return self.yield_to(now, advert, cause, out),
@@ -165,13 +172,13 @@ impl Router {
     ) -> Consequence {
         self.adopt(advert);
         match release.kind {
-            ReleaseKind::Failover => {
-                self.suspended = true;
-                let reason = Reason::plain(Cause::FailoverCommand);
+            ReleaseKind::GiveWay { cause, aside } => {
+                self.suspended |= aside;
+                let reason = Reason::plain(cause);
                 self.leave_active(now, Destination::Backup { base: advert.at }, false, reason, out);
             }
-            ReleaseKind::Shutdown => {
-                self.leave_active(now, Destination::Initialize, false, Reason::plain(Cause::Shutdown), out);
+            ReleaseKind::Leave { cause } => {
+                self.leave_active(now, Destination::Initialize, false, Reason::plain(cause), out);
             }
         }
         Consequence::LeftActive
@@ -179,7 +186,7 @@ impl Router {
 
     /// An advert at once, the schedule left as it is (V-102, V-105, V-106), unless the data plane has sent it.
     fn answer(&mut self, now: Instant, advert: &Advert, out: &mut Outbox) {
-        let (router, priority) = (self.config.id, self.config.priority);
+        let (router, priority) = (self.config.id, self.own_priority());
         let interval = self.config.advertisement_interval;
         let State::Active(active) = &mut self.state else { return };
         if !advert.answered && active.may_answer(now, interval) {
@@ -188,7 +195,7 @@ impl Router {
     }
 
     /// A beaten rival has told the hosts its own MAC: tell them ours again, after its last word at the latest.
-    fn announce_against_rival(&mut self, now: Instant, out: &mut Outbox) {
+    pub(crate) fn announce_against_rival(&mut self, now: Instant, out: &mut Outbox) {
         let pause = ANNOUNCE_AGAIN_AFTER.max(self.config.advertisement_interval);
         let State::Active(active) = &mut self.state else { return };
         if !active.addressed || active.announce_at.is_some() {
@@ -219,7 +226,7 @@ impl Router {
         let router = self.config.id;
         let State::Active(active) = &mut self.state else { return };
         if let Some(release) = &mut active.release {
-            if kind == ReleaseKind::Shutdown {
+            if kind.is_final() {
                 release.kind = kind;
             }
             return;
@@ -247,9 +254,10 @@ impl Router {
     /// The lease had lapsed: the addresses were silent already (RFC 9568 knows no such case; nothing is said).
     pub(crate) fn lease_lapsed(&mut self, now: Instant, stopping: bool, out: &mut Outbox) {
         let State::Active(active) = &self.state else { return };
-        let ordered = active.release.is_some_and(|release| release.kind == ReleaseKind::Failover);
-        self.suspended |= ordered;
-        let destination = if stopping { Destination::Initialize } else { Destination::Backup { base: now } };
+        let kind = active.release.map(|release| release.kind);
+        self.suspended |= matches!(kind, Some(ReleaseKind::GiveWay { aside: true, .. }));
+        let leaving = kind.is_some_and(ReleaseKind::is_final);
+        let destination = if stopping || leaving { Destination::Initialize } else { Destination::Backup { base: now } };
         self.leave_active(now, destination, false, Reason::plain(Cause::LeaseLapsed), out);
     }
 
@@ -322,16 +330,16 @@ impl Router {
     fn release_over(&mut self, now: Instant, release: Release, out: &mut Outbox) {
         let lateness = now.since(release.deadline);
         match release.kind {
-            ReleaseKind::Shutdown => {
-                let reason = Reason { cause: Cause::Shutdown, decided_by: None, lateness };
+            ReleaseKind::Leave { cause } => {
+                let reason = Reason { cause, decided_by: None, lateness };
                 self.leave_active(now, Destination::Initialize, false, reason, out);
             }
-            ReleaseKind::Failover if release.group_moved => {
-                self.suspended = true;
-                let reason = Reason { cause: Cause::FailoverCommand, decided_by: None, lateness };
+            ReleaseKind::GiveWay { cause, aside } if release.group_moved => {
+                self.suspended |= aside;
+                let reason = Reason { cause, decided_by: None, lateness };
                 self.leave_active(now, Destination::Backup { base: now }, false, reason, out);
             }
-            ReleaseKind::Failover => self.resume(now, out),
+            ReleaseKind::GiveWay { .. } => self.resume(now, out),
         }
     }
 
@@ -341,6 +349,7 @@ impl Router {
         let State::Active(active) = &mut self.state else { return };
         active.release = None;
         let addressed = active.addressed;
+        self.in_vain_at = Some(now);
         self.sync_policy(out);
         out.push(Action::StartAdverts { router, interval });
         if addressed {

@@ -4,6 +4,7 @@ use super::election::{self, Standing};
 use super::instance::{Consequence, Router, Sender, State};
 use super::transitions::Reason;
 use crate::action::{Action, Cause, Notice};
+use crate::config::PeerId;
 use crate::engine::Outbox;
 use crate::input::Advert;
 use crate::time::{Duration, Instant};
@@ -29,6 +30,15 @@ pub(crate) struct Silence {
     pub(crate) reported: bool,
 }
 
+/// The owner's peer fell silent on every path.
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    /// First missed check: what the owner said later takes it back.
+    since: Instant,
+    /// When to take over.
+    due: Instant,
+}
+
 /// What a Backup keeps.
 #[derive(Clone, Debug)]
 pub(crate) struct Backup {
@@ -45,6 +55,9 @@ pub(crate) struct Backup {
     prepared: bool,
     /// The timer was put off because of our own stall; once until an advert is heard.
     deferred: bool,
+    /// The timer has run out and the owner is vouched for until then.
+    vouched_until: Option<Instant>,
+    lost: Option<Lost>,
     pub(super) preemption: Preemption,
     /// Lower-priority owner last heard.
     pub(super) lower: Option<(Sender, Instant)>,
@@ -60,13 +73,17 @@ impl Backup {
             released_at: None,
             prepared: false,
             deferred: false,
+            vouched_until: None,
+            lost: None,
             preemption: Preemption::Idle,
             lower: None,
         }
     }
 
     pub(super) fn down_deadline(&self) -> Option<Instant> {
-        self.silence.is_none().then_some(self.base + self.span)
+        let ends = self.vouched_until.unwrap_or(self.base + self.span);
+        let lost = self.lost.map(|lost| lost.due);
+        self.silence.is_none().then_some(lost.map_or(ends, |due| due.min(ends)))
     }
 
     pub(super) fn deadline(&self, preempt_delay: Duration) -> Option<Instant> {
@@ -82,12 +99,14 @@ impl Backup {
         self.span = span;
         self.silence = None;
         self.deferred = false;
+        self.vouched_until = None;
+        self.lost = self.lost.filter(|lost| at <= lost.since);
     }
 }
 
 impl Router {
     pub(super) fn backup_hears(&mut self, now: Instant, advert: &Advert, out: &mut Outbox) -> Consequence {
-        let standing = election::standing(self.config.priority, self.wants_preemption(), advert.priority);
+        let standing = election::standing(self.own_priority(), self.wants_preemption(), advert.priority);
         match standing {
             Standing::Released => {
                 let consequence = self.owner_released(advert);
@@ -111,7 +130,7 @@ impl Router {
         self.adopt(advert);
         let at = self.hearing.last_at.unwrap_or(advert.at);
         let span = self.active_down();
-        let own_priority = self.config.priority;
+        let own_priority = self.own_priority();
         let State::Backup(backup) = &mut self.state else { return };
         backup.arm(at, span);
         backup.released_at = None;
@@ -141,7 +160,7 @@ impl Router {
     /// Starts or ends the delay when something other than an advert changed what we want.
     pub(super) fn consider_preemption(&mut self, now: Instant) {
         let lower = self.hearing.owner.is_some_and(|owner| {
-            owner.priority != election::RELEASED && owner.priority < self.config.priority
+            owner.priority != election::RELEASED && owner.priority < self.own_priority()
         });
         let waits = self.wants_preemption() && self.delays_preemption() && lower;
         let State::Backup(backup) = &mut self.state else { return };
@@ -225,15 +244,17 @@ impl Router {
     pub(crate) fn absorbed(&mut self, now: Instant, at: Instant, out: &mut Outbox) {
         let at = at.min(now);
         let span = self.active_down();
-        let own_priority = self.config.priority;
+        let own_priority = self.own_priority();
         let State::Backup(backup) = &mut self.state else { return };
         let stale = backup.released_at.is_some_and(|released| at <= released);
         if stale || self.hearing.last_at.is_some_and(|last| at <= last) {
             return;
         }
         self.hearing.last_at = Some(at);
+        backup.lost = backup.lost.filter(|lost| at <= lost.since);
         let released = backup.released_at.take().is_some();
-        if released || at + span > backup.base + backup.span {
+        let vouched = backup.vouched_until.is_some();
+        if released || vouched || at + span > backup.base + backup.span {
             backup.arm(at, span);
         }
         if let Some(owner) = self.hearing.owner
@@ -261,7 +282,12 @@ impl Router {
     }
 
     /// Runs the timers of a Backup that are due.
-    pub(super) fn backup_timeout(&mut self, now: Instant, out: &mut Outbox) -> Consequence {
+    pub(super) fn backup_timeout(
+        &mut self,
+        now: Instant,
+        vouched: Option<(PeerId, Instant)>,
+        out: &mut Outbox,
+    ) -> Consequence {
         let delay = self.config.preempt_delay;
         let State::Backup(backup) = &mut self.state else { return Consequence::None };
         if let Preemption::Waiting { began } = backup.preemption
@@ -274,6 +300,13 @@ impl Router {
             return Consequence::None;
         };
         let reason = self.reason_of_expiry(now, due);
+        if reason.cause == Cause::AdvertTimeout
+            && let Some((peer, until)) = vouched
+        {
+            self.vouch(peer, until, out);
+            self.sync_policy(out);
+            return Consequence::None;
+        }
         self.suspended = false;
         let State::Backup(backup) = &mut self.state else { return Consequence::None };
         backup.silence = Some(Silence { since: now, reason, reported: false });
@@ -288,9 +321,62 @@ impl Router {
         if backup.released_at.is_some() {
             return Reason { cause: Cause::PriorityZero, decided_by: None, lateness };
         }
+        if backup.lost.is_some_and(|lost| lost.due <= now) {
+            return Reason { cause: Cause::PeerUnhealthy, decided_by: None, lateness };
+        }
+        let timed_out = if backup.vouched_until.is_some() { Cause::VouchEnded } else { Cause::AdvertTimeout };
         match backup.lower.filter(|(_, at)| self.preempts() && *at + backup.span >= due) {
             Some((sender, _)) => Reason { cause: Cause::Preemption, decided_by: Some(sender), lateness },
-            None => Reason { cause: Cause::AdvertTimeout, decided_by: None, lateness },
+            None => Reason { cause: timed_out, decided_by: None, lateness },
+        }
+    }
+
+    /// The owner is vouched for until `until`; told once per silence.
+    fn vouch(&mut self, peer: PeerId, until: Instant, out: &mut Outbox) {
+        let router = self.config.id;
+        let State::Backup(backup) = &mut self.state else { return };
+        if backup.vouched_until.replace(until).is_none() {
+            out.push(Action::Notify(Notice::Vouched { router, peer, until }));
+        }
+    }
+
+    pub(crate) fn vouched_until(&self) -> Option<Instant> {
+        match &self.state {
+            State::Backup(backup) => backup.vouched_until,
+            State::Initialize | State::Active(_) => None,
+        }
+    }
+
+    /// Last word of the owner; where there was none, the moment from which silence counts.
+    pub(crate) fn silent_from(&self) -> Option<Instant> {
+        match &self.state {
+            State::Backup(backup) => Some(self.hearing.last_at.map_or(backup.floor, |at| at.max(backup.floor))),
+            State::Initialize | State::Active(_) => None,
+        }
+    }
+
+    /// What a peer reports has changed: a hold that rested on its word is judged again now.
+    pub(crate) fn review_vouch(&mut self, now: Instant, vouched: Option<(PeerId, Instant)>) {
+        let State::Backup(backup) = &mut self.state else { return };
+        if backup.vouched_until.is_some() {
+            backup.vouched_until = Some(vouched.map_or(now, |(_, until)| until));
+        }
+    }
+
+    /// The peer that owned the router has been silent on every path since `since`: take over at `due`, unless its adverts
+    /// were heard later.
+    pub(crate) fn owner_lost(&mut self, since: Instant, due: Instant) {
+        let spoke_later = self.hearing.last_at.is_some_and(|at| at > since);
+        let State::Backup(backup) = &mut self.state else { return };
+        if !spoke_later && backup.released_at.is_none() && backup.silence.is_none() {
+            backup.lost = Some(Lost { since, due });
+        }
+    }
+
+    /// It is heard again.
+    pub(crate) fn owner_found(&mut self) {
+        if let State::Backup(backup) = &mut self.state {
+            backup.lost = None;
         }
     }
 

@@ -7,10 +7,10 @@ use super::backup::{Backup, Preemption};
 use super::election;
 use super::notices::NoticeLimiter;
 use super::timers;
-use crate::action::{Action, PolicyWrite, Role, Transition};
-use crate::config::{ChecksumPolicy, Family, RouterConfig, Version};
+use crate::action::{Action, Cause, PolicyWrite, Role, Transition};
+use crate::config::{ChecksumPolicy, Family, PeerId, RouterConfig, Version};
 use crate::engine::Outbox;
-use crate::input::{Advert, ChecksumForm};
+use crate::input::{Advert, ChecksumForm, Standing};
 use crate::time::{Duration, Instant};
 use crate::view::RouterView;
 use core::net::IpAddr;
@@ -62,6 +62,24 @@ pub(crate) struct Hearing {
     pub(crate) both_forms: bool,
 }
 
+/// An advert that waits to be borne out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    pub(crate) peer: PeerId,
+    pub(crate) advert: Advert,
+    pub(crate) until: Instant,
+}
+
+/// How this node hears and is heard on the router's segment, as far as it speaks against owning the router.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Impairment {
+    #[default]
+    None,
+    /// Suspected since then.
+    Suspected(Instant),
+    Certain,
+}
+
 /// One virtual router.
 #[derive(Clone, Debug)]
 pub(crate) struct Router {
@@ -71,6 +89,13 @@ pub(crate) struct Router {
     pub(crate) hearing: Hearing,
     /// After an ordered failover: leave the successor alone until it goes silent or releases.
     pub(super) suspended: bool,
+    pub(crate) standing: Standing,
+    pub(crate) impairment: Impairment,
+    pub(crate) pending: Option<Pending>,
+    /// When it last gave way without a successor.
+    pub(crate) in_vain_at: Option<Instant>,
+    /// Since when a peer has claimed what this node owns.
+    pub(crate) contested_since: Option<Instant>,
     pub(super) written: Option<PolicyWrite>,
     pub(super) notices: NoticeLimiter,
     pub(super) last_transition: Option<Transition>,
@@ -85,6 +110,11 @@ impl Router {
             state: State::Initialize,
             hearing: Hearing::default(),
             suspended: false,
+            standing: Standing::default(),
+            impairment: Impairment::None,
+            pending: None,
+            in_vain_at: None,
+            contested_since: None,
             written: None,
             notices: NoticeLimiter::default(),
             last_transition: None,
@@ -106,17 +136,37 @@ impl Router {
     }
 
     pub(super) fn skew(&self) -> Duration {
-        timers::skew(self.config.version, self.learned_interval(), self.config.priority)
+        timers::skew(self.config.version, self.learned_interval(), self.own_priority())
     }
 
     pub(super) fn active_down(&self) -> Duration {
-        timers::active_down(self.config.version, self.learned_interval(), self.config.priority)
+        timers::active_down(self.config.version, self.learned_interval(), self.own_priority())
     }
 
     /// Whether a lower-priority owner is to be displaced at all, now or after the delay. The address owner always
     /// does (V-099), except that nobody undoes the operator's failover.
     pub(super) fn wants_preemption(&self) -> bool {
-        !self.suspended && (self.config.preempt || self.config.priority == election::OWNER)
+        let held_back = self.suspended || !self.standing.may_preempt;
+        !held_back && (self.config.preempt || self.config.priority == election::OWNER)
+    }
+
+    /// Why this node should not own the router, if so.
+    pub(crate) fn unfit(&self) -> Option<Cause> {
+        let unheard = (self.impairment == Impairment::Certain).then_some(Cause::Unheard);
+        self.standing.unfit.or(unheard).filter(|_| self.config.priority != election::OWNER)
+    }
+
+    /// The priority it stands for election with: the configured one and the weights of checks, or the lowest while unfit.
+    pub(crate) fn own_priority(&self) -> u8 {
+        if self.config.priority == election::OWNER {
+            return election::OWNER;
+        }
+        if self.unfit().is_some() {
+            return election::LOWEST;
+        }
+        let sum = i16::from(self.config.priority).saturating_add(self.standing.offset);
+        let (lowest, highest) = (i16::from(election::LOWEST), i16::from(election::OWNER) - 1);
+        u8::try_from(sum.clamp(lowest, highest)).unwrap_or(election::LOWEST)
     }
 
     /// Whether lower priorities are ignored at this moment.
@@ -132,7 +182,7 @@ impl Router {
 
     /// Priority on the wire: 0 while releasing.
     pub(crate) fn effective_priority(&self) -> u8 {
-        if self.is_releasing() { election::RELEASED } else { self.config.priority }
+        if self.is_releasing() { election::RELEASED } else { self.own_priority() }
     }
 
     fn checksum_sent(&self) -> ChecksumForm {
@@ -210,10 +260,18 @@ impl Router {
     }
 
     /// Runs every timer of this router that is due.
-    pub(crate) fn timeout(&mut self, now: Instant, out: &mut Outbox) -> Consequence {
+    ///
+    /// `vouched`: who vouches for an owner whose adverts are missing, and until when.
+    pub(crate) fn timeout(
+        &mut self,
+        now: Instant,
+        vouched: Option<(PeerId, Instant)>,
+        out: &mut Outbox,
+    ) -> Consequence {
+        self.pending_timeout(now, out);
         match self.state {
             State::Initialize => Consequence::None,
-            State::Backup(_) => self.backup_timeout(now, out),
+            State::Backup(_) => self.backup_timeout(now, vouched, out),
             State::Active(_) => {
                 self.active_timeout(now, out);
                 Consequence::None
@@ -255,6 +313,11 @@ impl Router {
 
     /// Earliest timer.
     pub(crate) fn deadline(&self) -> Option<Instant> {
+        let pending = self.pending.map(|pending| pending.until);
+        self.state_deadline().into_iter().chain(pending).min()
+    }
+
+    fn state_deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Initialize => None,
             State::Backup(backup) => backup.deadline(self.config.preempt_delay),
@@ -279,6 +342,9 @@ impl Router {
             active_router: self.active_router(),
             deadline,
             held,
+            vouched_until: self.vouched_until(),
+            unfit: self.unfit(),
+            ready: !matches!(self.state, State::Initialize) && self.unfit().is_none(),
             last_advert: self.hearing.last_at,
             last_transition: self.last_transition.clone(),
             releasing: self.is_releasing(),

@@ -12,4 +12,4 @@ pub(crate) mod timers;
 mod transitions;
 
 pub(crate) use active::ReleaseKind;
-pub(crate) use instance::{Consequence, Router, State};
+pub(crate) use instance::{Consequence, Impairment, Pending, Router, State};

@@ -2,7 +2,7 @@
 
 use super::instance::Router;
 use crate::action::{Action, Notice};
-use crate::config::Version;
+use crate::config::{PeerId, Version};
 use crate::engine::Outbox;
 use crate::input::Advert;
 use crate::time::{Duration, Instant};
@@ -19,9 +19,11 @@ enum Remark {
     Addresses,
     Owner,
     Equal,
+    Forgery,
+    TwoOwners,
 }
 
-const REMARKS: usize = 4;
+const REMARKS: usize = 6;
 
 /// When each remark was last made, and about whom.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +49,7 @@ impl Router {
     /// Says what is odd about an advert that is processed all the same.
     pub(super) fn remark(&mut self, now: Instant, advert: &Advert, out: &mut Outbox) {
         let (router, peer) = (self.config.id, advert.source);
-        let own = self.config.priority;
+        let own = self.own_priority();
         let mut say = |applies: bool, remark: Remark, notice: Notice| {
             if applies && self.notices.admits(remark, peer, now) {
                 out.push(Action::Notify(notice));
@@ -67,6 +69,25 @@ impl Router {
         let owner = own == super::election::OWNER;
         say(equal && owner, Remark::Owner, Notice::OwnerConflict { router, peer });
         say(equal && !owner, Remark::Equal, Notice::EqualPriority { router, peer });
+    }
+}
+
+impl Router {
+    /// An advert in a peer's name was not borne out in time.
+    pub(crate) fn remark_forgery(&mut self, now: Instant, advert: &Advert, out: &mut Outbox) {
+        let (router, source, priority) = (self.config.id, advert.source, advert.priority);
+        if self.notices.admits(Remark::Forgery, source, now) {
+            out.push(Action::Notify(Notice::SuspectedForgery { router, source, priority }));
+        }
+    }
+
+    /// A peer goes on claiming what this node owns.
+    pub(crate) fn remark_two_owners(&mut self, now: Instant, peer: PeerId, out: &mut Outbox) {
+        let router = self.config.id;
+        let Some(own) = self.source else { return };
+        if self.notices.admits(Remark::TwoOwners, own, now) {
+            out.push(Action::Notify(Notice::TwoOwners { router, peer }));
+        }
     }
 }
 

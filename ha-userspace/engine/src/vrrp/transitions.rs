@@ -6,10 +6,11 @@
 use super::active::Active;
 use super::backup::Backup;
 use super::election::{self, RELEASED};
-use super::instance::{Router, Sender, State};
-use crate::action::{Action, Cause, Role, Transition};
+use super::instance::{Impairment, Router, Sender, State};
+use crate::action::{Action, Cause, Notice, Role, Transition};
 use crate::config::RouterConfig;
 use crate::engine::Outbox;
+use crate::input::Standing;
 use crate::time::{Duration, Instant};
 
 /// Why a router moves, and what its [`Transition`] shall say.
@@ -134,9 +135,41 @@ impl Router {
         self.consider_preemption(now);
         self.rederive_timer();
         self.sync_running_policy(out);
-        if matches!(&self.state, State::Active(active) if active.release.is_none()) && readvertise {
+        if readvertise {
+            self.advertise_anew(out);
+        }
+    }
+
+    /// An Active says at once what has changed about its adverts.
+    fn advertise_anew(&mut self, out: &mut Outbox) {
+        if matches!(&self.state, State::Active(active) if active.release.is_none()) {
             let (router, interval) = (self.config.id, self.config.advertisement_interval);
             out.push(Action::StartAdverts { router, interval });
+        }
+    }
+
+    /// Something about this node's fitness changes; true if it is no longer fit.
+    pub(crate) fn reassess(
+        &mut self,
+        now: Instant,
+        change: impl FnOnce(&mut Standing, &mut Impairment),
+        out: &mut Outbox,
+    ) {
+        let (priority, unfit) = (self.own_priority(), self.unfit());
+        let before = self.standing;
+        change(&mut self.standing, &mut self.impairment);
+        if self.unfit() != unfit {
+            self.in_vain_at = None;
+            out.push(Action::Notify(Notice::Fitness { router: self.config.id, unfit: self.unfit() }));
+        }
+        if self.standing == before && self.own_priority() == priority {
+            return;
+        }
+        self.consider_preemption(now);
+        self.rederive_timer();
+        self.sync_running_policy(out);
+        if self.own_priority() != priority {
+            self.advertise_anew(out);
         }
     }
 

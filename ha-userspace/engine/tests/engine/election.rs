@@ -312,7 +312,7 @@ fn v112_announcements_against_a_rival_are_not_closer_than_an_own_interval() {
     bench.hear(advert(peer(), 50));
     assert_eq!(bench.remaining(), Some(Duration::from_secs(3)));
     // A router on its way out announces no more.
-    bench.input(Input::Failover { group: None });
+    bench.input(Input::Failover { group: None, cause: Cause::FailoverCommand });
     let later = bench.pass(Duration::from_secs(4));
     assert_eq!(later, []);
 }

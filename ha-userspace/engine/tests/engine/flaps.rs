@@ -2,7 +2,7 @@
 
 use crate::support::START;
 use holdfast_engine::{
-    Duration, FlapEvent, FlapGovernor, FlapSettings, Instant, LatchRelease, ReleasedBy, UnitId,
+    Duration, FlapEvent, FlapGovernor, FlapSettings, Instant, LatchRelease, ReleasedBy, FlapUnit,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -108,11 +108,11 @@ proptest! {
                     book.now = book.now + Duration::from_nanos(nanos);
                 }
                 Step::Lost { unit, by_fault } => {
-                    governor.lost(now, UnitId(unit), by_fault);
+                    governor.lost(now, FlapUnit(unit), by_fault);
                     book.lost(unit, by_fault);
                 }
                 Step::Regained(unit) => {
-                    let event = governor.regained(now, UnitId(unit));
+                    let event = governor.regained(now, FlapUnit(unit));
                     prop_assert_eq!(event.is_some(), book.regained(unit));
                     let latched = matches!(event, Some(FlapEvent::Latched(_)));
                     prop_assert_eq!(latched, event.is_some() && book.latched.is_some());

@@ -13,15 +13,15 @@ fn plain(actions: Vec<(Instant, Action)>) -> Vec<Action> {
 }
 
 fn reload(routers: Vec<RouterConfig>) -> Input {
-    Input::Configured(EngineConfig { routers })
+    Input::Configured(EngineConfig { routers, ..EngineConfig::default() })
 }
 
 #[test]
 fn a_failover_serves_until_the_successor_speaks_and_does_not_take_back() {
     let mut bench = Bench::active(config(200));
-    let ordered = bench.input(Input::Failover { group: None });
+    let ordered = bench.input(Input::Failover { group: None, cause: Cause::FailoverCommand });
     assert_eq!(names(&ordered), ["stop", "policy Active 0", "send 0"]);
-    assert_eq!(bench.input(Input::Failover { group: None }), []);
+    assert_eq!(bench.input(Input::Failover { group: None, cause: Cause::FailoverCommand }), []);
     assert!(bench.view().releasing);
     assert_eq!(bench.view().effective_priority, 0);
     bench.pass(centis(60));
@@ -40,7 +40,7 @@ fn a_failover_serves_until_the_successor_speaks_and_does_not_take_back() {
 fn a_suspended_preemption_ends_with_the_successor() {
     let failed_over = || {
         let mut bench = Bench::active(config(200));
-        bench.input(Input::Failover { group: None });
+        bench.input(Input::Failover { group: None, cause: Cause::FailoverCommand });
         bench.hear(advert(peer(), 100));
         bench
     };
@@ -58,7 +58,7 @@ fn a_suspended_preemption_ends_with_the_successor() {
 fn an_unanswered_failover_is_taken_back_in_full() {
     let mut bench = Bench::active(config(200));
     let epoch = bench.view().active_since;
-    bench.input(Input::Failover { group: None });
+    bench.input(Input::Failover { group: None, cause: Cause::FailoverCommand });
     assert_eq!(bench.remaining(), Some(WINDOW));
     let resumed = bench.run_to_deadline();
     assert_eq!(names(&resumed), ["policy Active 200", "start 100", "announce", "notify"]);
@@ -71,7 +71,7 @@ fn v100_a_graceful_stop_says_zero_once_and_waits_for_the_successor() {
     let mut bench = Bench::active(config(200));
     assert_eq!(names(&bench.input(Input::Shutdown)), ["stop", "policy Active 0", "send 0"]);
     assert_eq!(bench.input(Input::Shutdown), []);
-    assert_eq!(bench.input(Input::Failover { group: None }), []);
+    assert_eq!(bench.input(Input::Failover { group: None, cause: Cause::FailoverCommand }), []);
     let ended = bench.hear(advert(peer(), 100));
     assert_eq!(names(&ended), ["policy Initialize 200", "remove", "record Shutdown", "stopped"]);
     bench.input(Input::Interface { interface: LAN, up: true });
@@ -90,7 +90,7 @@ fn v100_without_a_successor_a_graceful_stop_ends_at_its_deadline() {
 #[test]
 fn v100_a_stop_during_a_failover_sends_no_second_zero() {
     let mut bench = Bench::active(config(200));
-    bench.input(Input::Failover { group: None });
+    bench.input(Input::Failover { group: None, cause: Cause::FailoverCommand });
     assert_eq!(bench.input(Input::Shutdown), []);
     let ended = bench.hear(advert(peer(), 100));
     assert_eq!(transition(&ended), (Role::Active, Role::Initialize, Cause::Shutdown));
@@ -100,7 +100,7 @@ fn v100_a_stop_during_a_failover_sends_no_second_zero() {
 fn an_advert_from_before_the_release_is_no_successor() {
     let mut bench = Bench::active(config(200));
     let before = bench.now - nanos(1);
-    bench.input(Input::Failover { group: None });
+    bench.input(Input::Failover { group: None, cause: Cause::FailoverCommand });
     let stale = Advert { at: before, ..advert(peer(), 100) };
     assert_eq!(bench.input(Input::Advert { router: ROUTER, advert: stale }), []);
 }
@@ -236,7 +236,7 @@ fn grants_stay_above_those_of_an_earlier_run() {
 #[test]
 fn a_lapse_during_a_failover_leaves_the_order_in_force() {
     let mut bench = Bench::active(config(200));
-    bench.input(Input::Failover { group: None });
+    bench.input(Input::Failover { group: None, cause: Cause::FailoverCommand });
     let lapsed = bench.input(Input::LeaseLapsed { at: bench.now });
     assert!(!policies(&lapsed)[0].preempt);
     bench.hear(advert(peer(), 100));

@@ -127,11 +127,11 @@ fn a_member_without_its_interface_keeps_the_group_from_promoting_until_it_return
     returning.run_to_deadline();
     assert_eq!(roles(&returning), [Role::Active, Role::Active]);
     let mut leaving = only_first();
-    leaving.input(Input::Configured(EngineConfig { routers: members()[..1].to_vec() }));
+    leaving.input(Input::Configured(EngineConfig { routers: members()[..1].to_vec(), ..EngineConfig::default() }));
     assert_eq!(roles(&leaving), [Role::Active]);
     let mut alone = only_first();
     let ungrouped = RouterConfig { group: None, ..members()[0].clone() };
-    alone.input(Input::Configured(EngineConfig { routers: vec![ungrouped, members()[1].clone()] }));
+    alone.input(Input::Configured(EngineConfig { routers: vec![ungrouped, members()[1].clone()], ..EngineConfig::default() }));
     assert_eq!(roles(&alone), [Role::Active, Role::Initialize]);
 }
 
@@ -198,7 +198,7 @@ fn v083_one_release_counts_for_every_member_of_the_same_sender_unless_it_speaks_
 #[test]
 fn a_group_fails_over_together_and_comes_back_only_if_no_member_moved() {
     let mut bench = active();
-    let ordered = bench.input(Input::Failover { group: Some(GROUP) });
+    let ordered = bench.input(Input::Failover { group: Some(GROUP), cause: Cause::FailoverCommand });
     for router in [ROUTER, SECOND] {
         assert_eq!(of(router, &ordered), ["stop", "policy Active 0", "send 0"]);
     }
@@ -213,7 +213,7 @@ fn a_group_fails_over_together_and_comes_back_only_if_no_member_moved() {
     assert_eq!(of(SECOND, &ended), ["policy Backup 100", "remove", "record FailoverCommand"]);
 
     let mut bench = active();
-    bench.input(Input::Failover { group: None });
+    bench.input(Input::Failover { group: None, cause: Cause::FailoverCommand });
     let resumed = bench.run_to_deadline();
     for router in [ROUTER, SECOND] {
         assert_eq!(of(router, &resumed), ["policy Active 100", "start 100", "announce", "notify"]);
@@ -230,7 +230,7 @@ fn members_of_different_intervals_wait_equally_long_for_a_successor() {
     bench.input(Input::Source { router: SECOND, address: Some(own()) });
     bench.pass(centis(500));
     assert_eq!(roles(&bench), [Role::Active, Role::Active]);
-    bench.input(Input::Failover { group: Some(GROUP) });
+    bench.input(Input::Failover { group: Some(GROUP), cause: Cause::FailoverCommand });
     let deadlines: Vec<_> = bench.engine.routers().map(|view| view.deadline).collect();
     let slowest = bench.now + nanos(996_093_750) + centis(100);
     assert_eq!(deadlines, [Some(slowest), Some(slowest)]);
@@ -337,7 +337,7 @@ fn a_lost_leg_follows_its_group_without_waiting_for_three_intervals() {
 #[test]
 fn a_held_member_may_preempt_again_once_its_successor_is_silent() {
     let mut bench = active();
-    bench.input(Input::Failover { group: Some(GROUP) });
+    bench.input(Input::Failover { group: Some(GROUP), cause: Cause::FailoverCommand });
     hears(&mut bench, ROUTER, peer(), 50);
     hears(&mut bench, SECOND, peer(), 50);
     bench.pass(centis(200));

@@ -266,7 +266,7 @@ impl Node {
     }
 
     fn configure(&mut self) {
-        self.feed(Input::Configured(EngineConfig { routers: self.configured.clone() }));
+        self.feed(Input::Configured(EngineConfig { routers: self.configured.clone(), ..EngineConfig::default() }));
     }
 
     fn sources(&mut self) {
@@ -352,7 +352,7 @@ impl Node {
                 self.feed(Input::AddressesAdded { router: RouterId(router), outcome });
             }
             Step::AddressLost(router) => self.feed(Input::AddressLost { router: RouterId(router) }),
-            Step::Failover(group) => self.feed(Input::Failover { group: group.then_some(NODE_GROUP) }),
+            Step::Failover(group) => self.feed(Input::Failover { group: group.then_some(NODE_GROUP), cause: Cause::FailoverCommand }),
             Step::Reload(change) => self.reload(change),
             Step::Shutdown => {
                 self.shut_down = true;
@@ -429,7 +429,7 @@ proptest! {
         let mut now = Instant::from_nanos(0);
         let delay = nanos(interval);
         let routers = vec![RouterConfig { advertisement_interval: delay, preempt_delay: delay, ..config(priority) }];
-        engine.handle_input(now, Input::Configured(EngineConfig { routers }));
+        engine.handle_input(now, Input::Configured(EngineConfig { routers, ..EngineConfig::default() }));
         engine.handle_input(now, Input::Interface { interface: LAN, up: true });
         engine.handle_input(now, Input::Source { router: ROUTER, address: Some(own()) });
         for instant in instants {
@@ -441,7 +441,7 @@ proptest! {
             engine.handle_input(now, Input::AddressLost { router: ROUTER });
             now = now.max(instant);
             engine.handle_timeout(now);
-            engine.handle_input(now, Input::Failover { group: None });
+            engine.handle_input(now, Input::Failover { group: None, cause: Cause::FailoverCommand });
             prop_assert!(engine.next_deadline().is_none_or(|deadline| deadline >= now));
         }
         prop_assert_eq!(engine.routers().count(), 1);

@@ -300,7 +300,7 @@ fn bench_in(state: &str) -> Bench {
         "active" => Bench::active(config(100)),
         _ => {
             let mut bench = Bench::active(config(100));
-            bench.input(Input::Failover { group: None });
+            bench.input(Input::Failover { group: None, cause: Cause::FailoverCommand });
             bench.pass(centis(10));
             bench
         }
@@ -315,7 +315,7 @@ fn policy_epoch(bench: &Bench) -> u64 {
 fn reload(change: impl FnOnce(&mut RouterConfig)) -> Input {
     let mut changed = config(100);
     change(&mut changed);
-    Input::Configured(EngineConfig { routers: vec![changed] })
+    Input::Configured(EngineConfig { routers: vec![changed], ..EngineConfig::default() })
 }
 
 fn input_of(event: Event, bench: &Bench) -> Option<Input> {
@@ -349,8 +349,8 @@ fn input_of(event: Event, bench: &Bench) -> Option<Input> {
         Event::AddressesAdded => added(Ok(())),
         Event::AddressesRefused => added(Err("no such device".into())),
         Event::AddressLost => Input::AddressLost { router: ROUTER },
-        Event::Failover => Input::Failover { group: None },
-        Event::FailoverOfAnotherGroup => Input::Failover { group: Some(holdfast_engine::GroupId(9)) },
+        Event::Failover => Input::Failover { group: None, cause: Cause::FailoverCommand },
+        Event::FailoverOfAnotherGroup => Input::Failover { group: Some(holdfast_engine::GroupId(9)), cause: Cause::FailoverCommand },
         Event::Shutdown => Input::Shutdown,
         Event::ReloadSame => reload(|_| {}),
         Event::ReloadPriority => reload(|config| config.priority = 150),

@@ -5,20 +5,17 @@ use super::{ROUTER, problems, warnings};
 /// A second sound virtual router.
 const OTHER: &str =
     "[[virtual_router]]\ninterface = \"wan0\"\nvrid = 52\naddresses = [\"198.51.100.1/24\"]\n";
-const PEER: &str = "[node]\nid = 1\nname = \"gw-a\"\n[ha]\nsecret_files = [\"/k\"]\n\
-                    [[peer]]\nname = \"gw-b\"\nid = 2\naddresses = [\"192.0.2.3\"]\n";
-
-fn only(text: &str, expected: &str) {
+pub(super) fn only(text: &str, expected: &str) {
     assert_eq!(problems(text), [expected], "{text}");
 }
 
 /// The sound router with one line more (on line 5).
-fn router_with(line: &str) -> String {
+pub(super) fn router_with(line: &str) -> String {
     format!("{ROUTER}{line}\n")
 }
 
 /// The sound router with other addresses (on line 4).
-fn router_of(addresses: &str) -> String {
+pub(super) fn router_of(addresses: &str) -> String {
     ROUTER.replace("\"192.0.2.1/24\"", addresses)
 }
 
@@ -40,8 +37,8 @@ fn unknown_keys() {
         "t.toml:5: virtual_router[0].controller_lease: unknown key (`controller_lease` belongs in [ha])",
     );
     only(
-        &format!("[bypass]\ncolour = 1\n{ROUTER}"),
-        "t.toml:2: bypass.colour: unknown key (remove it; [bypass] knows driver)",
+        &format!("[flaps]\ncolour = 1\n{ROUTER}"),
+        "t.toml:2: flaps.colour: unknown key (remove it; [flaps] knows maximum_allowed, window, release)",
     );
     only(
         &format!("[virtualrouter]\n{ROUTER}"),
@@ -94,6 +91,38 @@ fn wrong_types_and_units() {
 }
 
 #[test]
+fn texts_and_devices() {
+    let content = |value: &str| {
+        format!("[[check]]\nname = \"c\"\nkind = \"file\"\npath = \"/a\"\ncontent = {value}\n{ROUTER}")
+    };
+    only(&content("\"\""), "t.toml:5: check[0].content: it is empty (write at least one character)");
+    only(
+        &content("\"a\\nb\""),
+        "t.toml:5: check[0].content: it has control characters (remove line breaks, tabs and the like)",
+    );
+    only(
+        &content(&format!("\"{}\"", "x".repeat(1_025))),
+        "t.toml:5: check[0].content: it has 1025 characters (use at most 1024)",
+    );
+    only(&content("1"), "t.toml:5: check[0].content: wrong type: the number 1 (write a text in quotes)");
+    let status = |value: &str| {
+        format!(
+            "[[check]]\nname = \"c\"\nkind = \"http\"\nurl = \"http://192.0.2.9/\"\nstatus = {value}\n{ROUTER}"
+        )
+    };
+    only(&status("[200, 600]"), "t.toml:5: check[0].status[1]: 600 is out of range (use 100 to 599)");
+    only(
+        &status("200"),
+        "t.toml:5: check[0].status: wrong type: the number 200 (write a list of numbers such as [200])",
+    );
+    only(
+        &format!("[[link_pair]]\nname = \"p\"\ninside = \"a\"\noutside = \"b\"\ndevice = \"../x\"\n{ROUTER}"),
+        "t.toml:5: link_pair[0].device: \"../x\" is not a device name (use 1 to 64 letters, digits, '.', '_', '-', with \
+         '/' between names only)",
+    );
+}
+
+#[test]
 fn bounds() {
     only(
         &ROUTER.replace("51", "256"),
@@ -138,12 +167,9 @@ fn not_built_yet() {
         "t.toml:2: ha.mode: \"cluster\" is not built yet (remove it or set it to \"standalone\" or \"active-passive\")",
     );
     only(
-        &format!("[bypass]\ndriver = \"xdp\"\n{ROUTER}"),
-        "t.toml:2: bypass.driver: \"xdp\" is not built yet (remove it or set it to \"none\")",
-    );
-    only(
-        &format!("[bandwidth]\nenabled = true\n{ROUTER}"),
-        "t.toml:2: bandwidth.enabled: bandwidth monitoring is not built yet (remove it or set it to false)",
+        &format!("[ha]\nmode = \"active-active\"\n{ROUTER}"),
+        "t.toml:2: ha.mode: \"active-active\" is not built yet (remove it or set it to \"standalone\" or \
+         \"active-passive\")",
     );
 }
 
@@ -262,13 +288,13 @@ fn settings_that_do_not_apply() {
     assert_eq!(problems(&format!("{}strict = true\n", router_of("\"fe80::1\""))), [""; 0]);
     only(
         &router_with("unicast_peers = [\"fe80::2\"]"),
-        "t.toml:5: virtual_router[0].unicast_peers[0]: fe80::2 is IPv6, this virtual router is IPv4 (list the peers' \
-         addresses of the same family)",
+        "t.toml:5: virtual_router[0].unicast_peers[0]: fe80::2 is IPv6, this virtual router is IPv4 (list the other \
+         routers' addresses of the same family)",
     );
     only(
         &router_with("unicast_peers = [\"192.0.2.1\"]"),
-        "t.toml:5: virtual_router[0].unicast_peers[0]: 192.0.2.1 is a virtual address of this router (list the peers' \
-         own addresses)",
+        "t.toml:5: virtual_router[0].unicast_peers[0]: 192.0.2.1 is a virtual address of this router (list the other \
+         routers' own addresses)",
     );
     only(
         &router_with("unicast_peers = [\"192.0.2.3\", \"192.0.2.3\"]"),
@@ -306,62 +332,7 @@ fn node() {
 }
 
 #[test]
-fn peers() {
-    assert_eq!(problems(&format!("{PEER}{ROUTER}")), [""; 0]);
-    assert_eq!(
-        problems(&format!("[[peer]]\nname = \"b\"\nid = 2\naddresses = [\"192.0.2.3\"]\n{ROUTER}")),
-        [
-            "t.toml: node.id: missing, and peers are configured (add `id = 1..65535` to [node])",
-            "t.toml: ha.secret_files: missing, and peers are configured (add `secret_files = \
-             [\"/etc/holdfast/cluster.key\"]` to [ha]; the peers share that file)",
-        ]
-    );
-    only(
-        &format!("{}{ROUTER}", PEER.replace("id = 2", "id = 1")),
-        "t.toml:8: peer[0].id: this is the id of this node (every node has an id of its own)",
-    );
-    only(
-        &format!("{}{ROUTER}", PEER.replace("gw-b", "gw-a")),
-        "t.toml:7: peer[0].name: this is the name of this node (name the other node)",
-    );
-    only(
-        &format!("{}{ROUTER}", PEER.replace("\"192.0.2.3\"", "")),
-        "t.toml:9: peer[0].addresses: no address is listed (list at least one address of the peer)",
-    );
-    only(
-        &format!("{}{ROUTER}", PEER.replace("192.0.2.3", "192.0.2.1")),
-        "t.toml:9: peer[0].addresses[0]: 192.0.2.1 is the virtual address virtual_router[0].addresses[0] (list the \
-         peer's own addresses)",
-    );
-    assert_eq!(
-        problems(&format!("{PEER}[[peer]]\nname = \"gw-b\"\nid = 2\naddresses = [\"192.0.2.3\"]\n{ROUTER}")),
-        [
-            "t.toml:11: peer[1].name: \"gw-b\" is already the name of peer[0].name (give each a name of its own)",
-            "t.toml:12: peer[1].id: 2 is already peer[0].id (every node has an id of its own)",
-            "t.toml:13: peer[1].addresses[0]: 192.0.2.3 is already peer[0].addresses[0] (an address belongs to one \
-             peer)",
-        ]
-    );
-    only(
-        &format!("[ha]\ntrust = \"peers\"\n{ROUTER}"),
-        "t.toml:2: ha.trust: no peer is configured, so nobody would be trusted (add [[peer]] or set it to \"segment\")",
-    );
-    only(
-        &format!("{}{ROUTER}", PEER.replace("[ha]", "[ha]\nmode = \"standalone\"")),
-        "t.toml:5: ha.mode: \"standalone\" has no peers, and [[peer]] is configured (set it to \"active-passive\" or \
-         remove [[peer]])",
-    );
-}
-
-#[test]
 fn what_is_only_warned_of() {
-    assert_eq!(
-        warnings(&format!("{PEER}{ROUTER}")),
-        [
-            "t.toml:6: peer: probes between peers are not built yet; elections follow plain VRRP (nothing to do: this \
-          configuration stays valid)"
-        ]
-    );
     assert_eq!(
         warnings(&router_with("group = \"g\"")),
         [

@@ -3,14 +3,21 @@
 //! Input is the raw stage. Each rule reports into the list and goes on, so that one run shows every problem; values
 //! that the first stage refused are absent here and judged no further.
 
+mod bypass;
+mod checks;
 mod cluster;
+mod commands;
+mod links;
+mod presets;
 mod routers;
+mod sysfs;
+mod templates;
 mod uniqueness;
 
 use super::problem::Report;
-use super::raw::{Raw, RawBandwidth, RawFlaps, RawLinks, RawNode, RawPeerCheck};
+use super::raw::{Raw, RawFlaps, RawNode, RawPeerCheck};
 use super::reader::Field;
-use super::validated::{Bandwidth, CONTROL_SOCKET, Config, FlapRelease, Flaps, Links, Node, PeerCheck};
+use super::validated::{CONTROL_SOCKET, Config, FlapRelease, Flaps, Node, PeerCheck};
 use std::path::Path;
 
 /// Longest path of a Unix socket, bytes (`sun_path` less its terminator).
@@ -23,9 +30,12 @@ pub(super) fn validate(raw: &Raw, report: &mut Report) -> Option<Config> {
     let node = node(&raw.node, report);
     let routers = routers::virtual_routers(raw, report);
     let peers = cluster::peers(raw, report);
-    let link_pairs = cluster::link_pairs(raw, report);
+    let link_settings = links::link_settings(raw, report);
+    let link_pairs = links::link_pairs(raw, report);
     let ha = cluster::ha(raw, report);
-    let bandwidth = bandwidth(&raw.bandwidth, report);
+    let bandwidth = links::bandwidth(raw, report);
+    let bypass = bypass::bypass(raw, report);
+    let checks = checks::checks(raw, report);
     uniqueness::check(raw, report);
     Some(Config {
         node: node?,
@@ -34,8 +44,11 @@ pub(super) fn validate(raw: &Raw, report: &mut Report) -> Option<Config> {
         peer_check: peer_check(&raw.peer_check)?,
         flaps: flaps(&raw.flaps)?,
         bandwidth: bandwidth?,
-        links: links(&raw.links)?,
+        links: links::links(&raw.links)?,
+        link_settings: link_settings?,
         link_pairs: link_pairs?,
+        bypass: bypass?,
+        checks: checks?,
         virtual_routers: routers?,
     })
 }
@@ -108,23 +121,4 @@ fn peer_check(raw: &RawPeerCheck) -> Option<PeerCheck> {
 fn flaps(raw: &RawFlaps) -> Option<Flaps> {
     let release = raw.release.value?.map_or(FlapRelease::Manual, FlapRelease::After);
     Some(Flaps { maximum_allowed: raw.maximum_allowed.value?, window: raw.window.value?, release })
-}
-
-fn bandwidth(raw: &RawBandwidth, report: &mut Report) -> Option<Bandwidth> {
-    if raw.enabled.value == Some(true) {
-        report.error(
-            &raw.enabled.path,
-            "bandwidth monitoring is not built yet",
-            "remove it or set it to false",
-        );
-    }
-    let minimum_bps = if raw.minimum.given { Some(raw.minimum.value?) } else { None };
-    Some(Bandwidth { enabled: raw.enabled.value?, minimum_bps, interval: raw.interval.value? })
-}
-
-fn links(raw: &RawLinks) -> Option<Links> {
-    Some(Links {
-        monitoring_interval: raw.monitoring_interval.value?,
-        minimum_active_pairs: raw.minimum_active_pairs.value?,
-    })
 }

@@ -1,14 +1,13 @@
 //! Rules about one `[[virtual_router]]` at a time.
 
 use super::super::problem::Report;
-use super::super::raw::{Raw, RawVirtualRouter};
+use super::super::raw::{List, Raw, RawVirtualRouter};
 use super::super::reader::Element;
 use super::super::schema::{
-    OWNER_PRIORITY, PRIMARY_PRIORITY, SECONDARY_PRIORITY, V2_INTERVAL_MAX, V2_INTERVAL_MIN, V3_INTERVAL_MAX,
-    V3_INTERVAL_MIN,
+    OWNER_PRIORITY, V2_INTERVAL_MAX, V2_INTERVAL_MIN, V3_INTERVAL_MAX, V3_INTERVAL_MIN,
 };
 use super::super::units::show_duration;
-use super::super::validated::{Priority, VirtualAddress, VirtualRouter};
+use super::super::validated::{Priority, Trust, VirtualAddress, VirtualRouter};
 use super::cluster;
 use holdfast_engine::{ChecksumPolicy, Family, Version};
 use std::net::{IpAddr, Ipv4Addr};
@@ -30,28 +29,29 @@ pub(super) fn virtual_routers(raw: &Raw, report: &mut Report) -> Option<Vec<Virt
             "add [[virtual_router]] with interface, vrid and addresses",
         );
     }
-    let primary = raw.ha.primary.value.unwrap_or(false);
+    let base = cluster::base_priority(raw);
     let routers: Vec<_> =
-        raw.virtual_routers.iter().map(|router| virtual_router(router, primary, report)).collect();
+        raw.virtual_routers.iter().map(|router| virtual_router(router, base, report)).collect();
     for router in &raw.virtual_routers {
         lease_against_interval(raw, router, report);
+        idle_trust(raw, router, report);
     }
     routers.into_iter().collect()
 }
 
-fn virtual_router(raw: &RawVirtualRouter, primary: bool, report: &mut Report) -> Option<VirtualRouter> {
+fn virtual_router(raw: &RawVirtualRouter, base: u8, report: &mut Report) -> Option<VirtualRouter> {
     let version = raw.version.value.map(|number| if number == 2 { Version::V2 } else { Version::V3 });
     let family = family(raw);
     addresses(raw, family, report);
     version_and_family(raw, version, family, report);
     interval(raw, version, report);
-    unicast(raw, family, report);
+    others_addresses(raw, &raw.unicast_peers, family, report);
+    others_addresses(raw, &raw.trusted_sources, family, report);
     idle_settings(raw, report);
     let priority = match raw.priority.value {
         Some(priority) => priority,
         None if raw.priority.given => return None,
-        None if primary => PRIMARY_PRIORITY,
-        None => SECONDARY_PRIORITY,
+        None => base,
     };
     Some(VirtualRouter {
         name: name(raw)?,
@@ -70,6 +70,7 @@ fn virtual_router(raw: &RawVirtualRouter, primary: bool, report: &mut Report) ->
         strict: raw.strict.value?,
         group: raw.group.value.clone(),
         unicast_peers: cluster::hosts(&raw.unicast_peers, report)?,
+        trusted_sources: cluster::hosts(&raw.trusted_sources, report)?,
     })
 }
 
@@ -228,28 +229,65 @@ fn interval(raw: &RawVirtualRouter, version: Option<Version>, report: &mut Repor
     }
 }
 
-fn unicast(raw: &RawVirtualRouter, family: Option<Family>, report: &mut Report) {
-    let (Some(peers), Some(family)) = (&raw.unicast_peers.value, family) else { return };
-    for peer in peers {
-        let found = family_of(peer.value);
+/// Addresses of other routers: of this one's family, and none of its own.
+fn others_addresses(
+    raw: &RawVirtualRouter,
+    list: &List<IpAddr>,
+    family: Option<Family>,
+    report: &mut Report,
+) {
+    let (Some(elements), Some(family)) = (&list.value, family) else { return };
+    for element in elements {
+        let found = family_of(element.value);
         if found != family {
             report.error(
-                &peer.path,
+                &element.path,
                 format!(
                     "{} is {}, this virtual router is {}",
-                    peer.value,
+                    element.value,
                     family_name(found),
                     family_name(family)
                 ),
-                "list the peers' addresses of the same family",
+                "list the other routers' addresses of the same family",
             );
         }
-        let own = raw.addresses.value.iter().flatten().any(|address| address.value.address == peer.value);
+        let own = raw.addresses.value.iter().flatten().any(|address| address.value.address == element.value);
         if own {
             report.error(
-                &peer.path,
-                format!("{} is a virtual address of this router", peer.value),
-                "list the peers' own addresses",
+                &element.path,
+                format!("{} is a virtual address of this router", element.value),
+                "list the other routers' own addresses",
+            );
+        }
+    }
+}
+
+/// Trusted sources that change nothing.
+fn idle_trust(raw: &Raw, router: &RawVirtualRouter, report: &mut Report) {
+    let Some(place) = router.trusted_sources.given_at() else { return };
+    let trusted = router.trusted_sources.value.as_deref().unwrap_or_default();
+    if cluster::trust(raw) == Trust::Segment {
+        if !trusted.is_empty() {
+            report.warning(
+                place,
+                "it does nothing while ha.trust is \"segment\": adverts of every sender count",
+                "remove it, or configure peers and ha.trust = \"peers\"",
+            );
+        }
+        return;
+    }
+    let Some(unicast) = router.unicast_peers.value.as_deref().filter(|peers| !peers.is_empty()) else {
+        return;
+    };
+    for element in trusted {
+        if unicast.iter().all(|peer| peer.value != element.value) {
+            report.warning(
+                &element.path,
+                format!(
+                    "{} is not in unicast_peers, so its adverts are discarded all the same",
+                    element.value
+                ),
+                "add it to unicast_peers, or remove it",
             );
         }
     }
@@ -290,6 +328,12 @@ fn shortest_down_interval(interval: Duration, version: u8) -> Duration {
     interval * 3 + unit * SKEW_PARTS / SKEW_WHOLE
 }
 
+/// Some router that may be Backup here has no probe, so it cannot know that this node's lease still runs.
+fn some_backup_cannot_vouch(raw: &Raw, router: &RawVirtualRouter) -> bool {
+    cluster::trust(raw) == Trust::Segment
+        || router.trusted_sources.value.as_ref().is_some_and(|list| !list.is_empty())
+}
+
 /// After a crash the lease must end before a Backup takes over, else both answer for a while (design, the fence).
 fn lease_against_interval(raw: &Raw, router: &RawVirtualRouter, report: &mut Report) {
     let (Some(lease), Some(interval), Some(version)) =
@@ -298,7 +342,7 @@ fn lease_against_interval(raw: &Raw, router: &RawVirtualRouter, report: &mut Rep
         return;
     };
     let down = shortest_down_interval(interval, version);
-    if lease < down {
+    if lease < down || !some_backup_cannot_vouch(raw, router) {
         return;
     }
     let name = name(router).unwrap_or_else(|| router.path.clone());

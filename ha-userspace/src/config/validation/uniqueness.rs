@@ -14,7 +14,9 @@ pub(super) fn check(raw: &Raw, report: &mut Report) {
     vrids(raw, report);
     virtual_addresses(raw, report);
     peer_addresses(raw, report);
+    trusted_peers(raw, report);
     pair_interfaces(raw, report);
+    links_and_lines(raw, report);
     groups(raw, report);
     limits(raw, report);
 }
@@ -47,6 +49,8 @@ fn names_and_ids(raw: &Raw, report: &mut Report) {
     once(peers, report, taken);
     let pairs = raw.link_pairs.iter().filter_map(|pair| Some((pair.name.value.clone()?, pair.path.as_str())));
     once(pairs, report, taken);
+    let checks = raw.checks.iter().filter_map(|check| Some((check.name.value.clone()?, check.path.as_str())));
+    once(checks, report, taken);
     let ids = raw.peers.iter().filter_map(|peer| Some((peer.id.value?, peer.id.path.as_str())));
     once(ids, report, |id, earlier| {
         (format!("{id} is already {earlier}"), "every node has an id of its own".to_owned())
@@ -118,6 +122,52 @@ fn peer_addresses(raw: &Raw, report: &mut Report) {
             }
         }
     }
+}
+
+/// A peer's adverts are borne out by its probes; as a trusted source it would need none, and so would a forger.
+fn trusted_peers(raw: &Raw, report: &mut Report) {
+    let of_peers: HashMap<IpAddr, &str> = raw
+        .peers
+        .iter()
+        .flat_map(|peer| [&peer.addresses, &peer.advert_sources])
+        .flat_map(|list| list.value.iter().flatten())
+        .map(|element| (element.value, element.path.as_str()))
+        .collect();
+    let trusted = raw.virtual_routers.iter().flat_map(|router| router.trusted_sources.value.iter().flatten());
+    for element in trusted {
+        if let Some(path) = of_peers.get(&element.value) {
+            report.error(
+                &element.path,
+                format!("{} is {path}, whose adverts are borne out by probes", element.value),
+                "remove it: trusted sources are routers that do not run Holdfast",
+            );
+        }
+    }
+}
+
+fn links_and_lines(raw: &Raw, report: &mut Report) {
+    let links = raw
+        .link_settings
+        .iter()
+        .filter_map(|link| Some((link.interface.value.clone()?, link.interface.path.as_str())));
+    once(links, report, |interface, earlier| {
+        (format!("{interface} is already {earlier}"), "write one [[link]] for each interface".to_owned())
+    });
+    let devices = raw
+        .link_pairs
+        .iter()
+        .filter_map(|pair| Some((pair.device.value.clone()?, pair.device.path.as_str())));
+    once(devices, report, |device, earlier| {
+        (format!("{device} is already {earlier}"), "a device belongs to one pair".to_owned())
+    });
+    let lines = raw.link_pairs.iter().flat_map(|pair| {
+        [&pair.gpio_line, &pair.gpio_sense_line]
+            .into_iter()
+            .filter_map(|line| Some((line.value?, line.path.as_str())))
+    });
+    once(lines, report, |line, earlier| {
+        (format!("line {line} is already {earlier}"), "a line has one purpose".to_owned())
+    });
 }
 
 fn pair_interfaces(raw: &Raw, report: &mut Report) {

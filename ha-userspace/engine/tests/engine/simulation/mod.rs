@@ -86,7 +86,7 @@ impl World {
     }
 
     fn configure(&mut self, node: usize, routers: Vec<RouterConfig>) {
-        self.command(node, Input::Configured(EngineConfig { routers: routers.clone() }));
+        self.command(node, Input::Configured(EngineConfig { routers: routers.clone(), ..EngineConfig::default() }));
         for router in routers {
             self.command(node, Input::Interface { interface: router.interface, up: true });
             let address = Some(self.nodes[node].source);

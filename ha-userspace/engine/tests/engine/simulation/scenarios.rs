@@ -67,7 +67,7 @@ fn v083_an_ordered_failover_never_leaves_the_address_alone_and_is_not_undone() {
     for seed in 0..SEEDS {
         let mut world = settled(seed, vec![at_interval(200, 100), at_interval(100, 100)]);
         let ordered = world.now;
-        world.command(0, Input::Failover { group: None });
+        world.command(0, Input::Failover { group: None, cause: Cause::FailoverCommand });
         world.run(Duration::from_secs(30));
         assert_eq!(world.owners(ROUTER), [1], "seed {seed}");
         assert_eq!(world.causes(0, ordered), [Cause::FailoverCommand], "seed {seed}");
@@ -76,7 +76,7 @@ fn v083_an_ordered_failover_never_leaves_the_address_alone_and_is_not_undone() {
         assert!(moved.nobody <= ADDRESS_TIME, "seed {seed}: {moved:?}");
         assert!(moved.several <= LONGEST_LATENCY, "seed {seed}: {moved:?}");
         // And back by the same order to the other node.
-        world.command(1, Input::Failover { group: None });
+        world.command(1, Input::Failover { group: None, cause: Cause::FailoverCommand });
         world.run(Duration::from_secs(30));
         assert_eq!(world.owners(ROUTER), [0], "seed {seed}");
     }
@@ -225,7 +225,7 @@ fn a_group_holds_while_one_segment_is_cut_and_says_so_once() {
 fn a_group_fails_over_together_without_a_gap() {
     for seed in 0..SEEDS {
         let mut world = settled(seed, vec![gateway(200), gateway(100)]);
-        world.command(0, Input::Failover { group: Some(GATEWAY) });
+        world.command(0, Input::Failover { group: Some(GATEWAY), cause: Cause::FailoverCommand });
         world.run(Duration::from_secs(20));
         for router in [ROUTER, WAN_ROUTER] {
             assert_eq!(world.owners(router), [1], "seed {seed}");

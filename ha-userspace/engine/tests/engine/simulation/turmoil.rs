@@ -16,7 +16,7 @@ fn strike(world: &mut World) {
         0 => world.kill(node),
         1 => world.pause_unless_paused(node),
         2 | 3 => calm_node(world, node),
-        4 => world.command(node, Input::Failover { group: None }),
+        4 => world.command(node, Input::Failover { group: None, cause: Cause::FailoverCommand }),
         5 => world.partition(interface, node, other, true),
         6 => world.partition(interface, node, other, false),
         7 => world.command(node, Input::Interface { interface, up: false }),

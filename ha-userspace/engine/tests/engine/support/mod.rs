@@ -43,6 +43,7 @@ pub(crate) fn config(priority: u8) -> RouterConfig {
         preempt_delay: Duration::ZERO,
         checksum: ChecksumPolicy::Auto,
         group: None,
+        unit: None,
     }
 }
 
