@@ -53,6 +53,27 @@ pub(crate) fn transit() -> Vec<CostCase> {
             verdict: None,
             rewound: false,
         },
+        CostCase {
+            what: "IPv4 transit of a released bypass pair",
+            arrange: released,
+            frame: to_stranger(udp_v4(STRANGER)),
+            verdict: None,
+            rewound: false,
+        },
+        CostCase {
+            what: "IPv4 transit of a pair that engages on controller loss",
+            arrange: on_guard,
+            frame: to_stranger(udp_v4(STRANGER)),
+            verdict: None,
+            rewound: false,
+        },
+        CostCase {
+            what: "IPv4 bypassed, without the sending",
+            arrange: engaged,
+            frame: to_stranger(udp_v4(STRANGER)),
+            verdict: Some(Bypassed),
+            rewound: false,
+        },
     ]
 }
 
@@ -72,23 +93,6 @@ pub(crate) fn probes() -> Vec<CostCase> {
         case("IPv4 reply absorbed", probe_v4(&reply(2, OUR_INDEX_V4, now_ns())), ProbeReplyAbsorbed),
         case("IPv6 reply absorbed", probe_v6(&reply(2, OUR_INDEX_V6, now_ns())), ProbeReplyAbsorbed),
         case("probe with a bad MAC dropped", forged, ProbeMacInvalid),
-            what: "IPv4 transit of a released bypass pair",
-            arrange: released,
-            frame: to_stranger(udp_v4(STRANGER)),
-            verdict: None,
-        },
-        CostCase {
-            what: "IPv4 transit of a pair that engages on controller loss",
-            arrange: on_guard,
-            frame: to_stranger(udp_v4(STRANGER)),
-            verdict: None,
-        },
-        CostCase {
-            what: "IPv4 bypassed, without the sending",
-            arrange: engaged,
-            frame: to_stranger(udp_v4(STRANGER)),
-            verdict: Some(Bypassed),
-        },
     ]
 }
 

@@ -113,6 +113,9 @@ fn adverts_borne_out_or_not_as_backup() {
 #[test]
 fn adverts_borne_out_or_not_as_owner() {
     check(&trust_fixtures::as_owner());
+}
+
+#[test]
 fn the_bypass_wire() {
     check(&bypass_fixtures::crossing());
     check(&bypass_fixtures::staying());

@@ -1,6 +1,6 @@
 //! Typed access to the shared maps. One method per thing the controller writes or reads.
 
-use super::{BypassMaps, DatapathError, PeerMaps, RouterSpec};
+use super::{BypassMaps, DatapathError, MapReadings, PeerMaps, RouterSpec};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use ha_common::maps::keys::{RouterKey, SourceKey, VIP_FILTER_WORDS, VipKey, filter_bit, mapped};
 use ha_common::maps::names;
@@ -255,6 +255,11 @@ impl MapSet {
             tx_packets: sum.tx_packets + cpu.tx_packets,
             tx_bytes: sum.tx_bytes + cpu.tx_bytes,
         }))
+    }
+
+    /// What the probe thread reads, for good: it goes on when these maps are dropped.
+    pub fn probe_readings(&self) -> Result<MapReadings, DatapathError> {
+        MapReadings::of(self.peers.reader(), &self.link_counters)
     }
 
     /// One reason's count over all interfaces.

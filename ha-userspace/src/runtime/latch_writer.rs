@@ -44,8 +44,11 @@ impl LatchWriter {
 
     /// Hands a record over; [`Saved`] comes back.
     pub(super) fn save(&self, revision: u64, content: FlapRecord) {
-        let sent = self.records.as_ref().map(|records| records.send(Record { revision, content }));
-        if !matches!(sent, Some(Ok(()))) {
+        let sent = self
+            .records
+            .as_ref()
+            .is_some_and(|records| records.send(Record { revision, content }).is_ok());
+        if !sent {
             tracing::error!("the thread that keeps the flap record has ended; restart the daemon");
         }
     }

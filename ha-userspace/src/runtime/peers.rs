@@ -404,7 +404,15 @@ impl Controller {
                 .enumerate()
                 .map(|(index, path)| ProbePath {
                     remote: path.remote,
-                    slots: Slots { peer: *slot, path: path_slot(*slot, index) },
+                    slots: Slots {
+                        peer: *slot,
+                        path: path_slot(*slot, index),
+                        link: path
+                            .placed
+                            .as_ref()
+                            .and_then(|placed| self.datapath.link(placed.ends.attach_ifindex))
+                            .map(|link| link.slot),
+                    },
                     place: path.placed.as_ref().map(|placed| placed.place.clone()),
                 })
                 .collect(),

@@ -23,7 +23,6 @@ use crate::effects::clean_up::{self, CleanUpReport};
 use crate::effects::executor::{Effects, EffectsOptions};
 use crate::journal::{EventFeed, Journal, Occurrence};
 use crate::probes::incarnation::Incarnation;
-use crate::probes::map_readings::MapReadings;
 use crate::probes::sender::{ProbeOptions, ProbeSender};
 use anyhow::{Context, Result, anyhow};
 use std::path::Path;
@@ -115,7 +114,7 @@ fn build_parts(
     let probes = ProbeSender::spawn(ProbeOptions {
         priority: RealtimePriority::PROBES,
         seed: incarnation,
-        readings: Box::new(MapReadings(datapath.maps.peers.reader())),
+        readings: Box::new(datapath.maps.probe_readings()?),
         sink: Box::new(move |event| {
             verdicts.send(Command::Probe(event));
         }),

@@ -101,7 +101,7 @@ mod tests {
                 )
             })
             .collect();
-        parse(&text, "units.toml").unwrap().config.virtual_routers
+        parse(&text, "test").unwrap().config.virtual_routers
     }
 
     fn numbers(routers: &[VirtualRouter]) -> UnitNumbers {
