@@ -74,7 +74,11 @@ impl Controller {
     }
 
     /// The new thread runs. Orders first, then the ports, so that no engaged wire is interrupted.
-    pub(super) fn bypass_exchanged(&mut self, now: Instant, exchanged: Exchanged) -> Result<(), DatapathError> {
+    pub(super) fn bypass_exchanged(
+        &mut self,
+        now: Instant,
+        exchanged: Exchanged,
+    ) -> Result<(), DatapathError> {
         let Exchanged { config, pairs, thread } = exchanged;
         let wanted = port_pairs(&self.config.link_pairs);
         match thread {
