@@ -44,7 +44,8 @@ impl Inline {
         connect_hosts((&gw, "out0"), (&right, "eth0"), MTU).unwrap();
         left.ip_batch(&["addr add 192.0.2.101/24 dev eth0".into()]).unwrap();
         right.ip_batch(&[format!("addr add {RIGHT}/24 dev eth0")]).unwrap();
-        gw.ip_batch(&[format!("addr add {OWN}/24 dev in0"), "addr add 198.51.100.10/24 dev out0".into()]).unwrap();
+        gw.ip_batch(&[format!("addr add {OWN}/24 dev in0"), "addr add 198.51.100.10/24 dev out0".into()])
+            .unwrap();
         Inline { name, left, right, gw }
     }
 
@@ -189,7 +190,10 @@ fn a_flap_storm_ends_in_bypass_and_traffic_flows_through_the_wire() {
     assert!(pings(&lab.left, OWN), "the gateway itself is still reached");
     assert_eq!((notices(&gw, "flap-latched"), notices(&gw, "bypass-engaged")), (1, 1));
     let text = gw.cli_ok(&["status"]).unwrap();
-    assert!(text.contains("xdp, inline, ENGAGED: edge") && text.contains("LATCHED: 2 flaps within 1m"), "{text}");
+    assert!(
+        text.contains("xdp, inline, ENGAGED: edge") && text.contains("LATCHED: 2 flaps within 1m"),
+        "{text}"
+    );
 
     let said = gw.cli_ok(&["bypass", "release"]).unwrap();
     assert!(said.contains("the flap latch is released"), "{said}");
@@ -236,7 +240,8 @@ fn a_timed_latch_releases_the_wire_and_then_serves_again() {
     let status = gw.status().unwrap();
     assert!(is_released(&status) && status.0["flaps"]["latched"] == false);
     assert!(!lab.crosses());
-    let order: Vec<_> = events(&gw).iter().filter_map(|event| event["notice"].as_str().map(str::to_owned)).collect();
+    let order: Vec<_> =
+        events(&gw).iter().filter_map(|event| event["notice"].as_str().map(str::to_owned)).collect();
     assert_eq!(order, ["flap-latched", "bypass-engaged", "flap-released", "bypass-released"]);
 }
 
@@ -295,8 +300,10 @@ fn program(lab: &Inline, script: &str) -> (std::path::PathBuf, String) {
     let path = directory.join("switch");
     std::fs::write(&path, format!("#!/bin/sh\ncd {}\n{script}\n", directory.display())).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let tables =
-        format!("[bypass]\ndriver = \"command\"\ntopology = \"inline\"\ncommand = [\"{}\"]\n", path.display());
+    let tables = format!(
+        "[bypass]\ndriver = \"command\"\ntopology = \"inline\"\ncommand = [\"{}\"]\n",
+        path.display()
+    );
     (directory, tables)
 }
 
@@ -311,10 +318,31 @@ fn a_driver_that_lies_is_reported_and_the_order_fails() {
     assert!(failed.status.code() == Some(1) && said.contains("which means released"), "{said}");
     let status = gw.status().unwrap();
     assert_eq!(status.0["bypass"]["wanted"], serde_json::json!([PAIR]));
-    assert!(is_released(&status) && status.0["bypass"]["faults"][0]["pair"] == PAIR, "{:#}", status.0["bypass"]);
+    assert!(
+        is_released(&status) && status.0["bypass"]["faults"][0]["pair"] == PAIR,
+        "{:#}",
+        status.0["bypass"]
+    );
     assert!(notices(&gw, "bypass-fault") >= 1);
     gw.cli_ok(&["bypass", "release"]).unwrap();
     gw.wait_state(LAN, "active", SOON).unwrap();
+    drop(gw);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_latch_that_no_driver_answers_leaves_a_gateway_of_the_lowest_priority() {
+    let lab = Inline::build();
+    let (directory, tables) = program(&lab, "[ \"$1\" = status ] && echo released; exit 0");
+    let gw = lab.start(&(STORM.to_owned() + &tables));
+    lab.latch(&gw);
+    gw.wait_state(LAN, "initialize", SOON).unwrap();
+    let status = gw
+        .wait_status("serves as a last resort", 3 * SOON, |status| {
+            status.is_active(LAN) && status.number(LAN, "effective_priority") == 1
+        })
+        .unwrap();
+    assert!(status.0["flaps"]["latched"] == true && is_released(&status) && lab.has_vip());
     drop(gw);
     std::fs::remove_dir_all(directory).unwrap();
 }

@@ -91,7 +91,11 @@ fn planned_moves_count_nothing() {
     }
     for daemon in [&a, &b] {
         let status = daemon.status().unwrap();
-        assert!(flaps(&status) == 0 && status.0["flaps"]["hold_remaining_ns"] == 0, "{:#}", status.0["flaps"]);
+        assert!(
+            flaps(&status) == 0 && status.0["flaps"]["hold_remaining_ns"] == 0,
+            "{:#}",
+            status.0["flaps"]
+        );
     }
 }
 
@@ -214,6 +218,7 @@ fn after_a_flap_a_living_owner_is_left_alone_for_a_while() {
     let back = Moment::now();
     a.wait_state(LAN, "active", SOON).unwrap();
     assert!(back.elapsed() < 2 * SECOND, "{:?}", back.elapsed());
-    let causes: Vec<_> = events(&a).iter().filter_map(|event| event["cause"].as_str().map(str::to_owned)).collect();
+    let causes: Vec<_> =
+        events(&a).iter().filter_map(|event| event["cause"].as_str().map(str::to_owned)).collect();
     assert!(causes.iter().any(|cause| cause == "interface-down"), "{causes:?}");
 }

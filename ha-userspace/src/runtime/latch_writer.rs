@@ -44,8 +44,8 @@ impl LatchWriter {
 
     /// Hands a record over; [`Saved`] comes back.
     pub(super) fn save(&self, revision: u64, content: FlapRecord) {
-        let sent = self.records.as_ref().map(|records| records.send(Record { revision, content }));
-        if !matches!(sent, Some(Ok(()))) {
+        let record = Record { revision, content };
+        if !self.records.as_ref().is_some_and(|records| records.send(record).is_ok()) {
             tracing::error!("the thread that keeps the flap record has ended; restart the daemon");
         }
     }
