@@ -331,6 +331,23 @@ fn a_driver_that_lies_is_reported_and_the_order_fails() {
 }
 
 #[test]
+fn a_latch_that_no_driver_answers_leaves_a_gateway_of_the_lowest_priority() {
+    let lab = Inline::build();
+    let (directory, tables) = program(&lab, "[ \"$1\" = status ] && echo released; exit 0");
+    let gw = lab.start(&(STORM.to_owned() + &tables));
+    lab.latch(&gw);
+    gw.wait_state(LAN, "initialize", SOON).unwrap();
+    let status = gw
+        .wait_status("serves as a last resort", 3 * SOON, |status| {
+            status.is_active(LAN) && status.number(LAN, "effective_priority") == 1
+        })
+        .unwrap();
+    assert!(status.0["flaps"]["latched"] == true && is_released(&status) && lab.has_vip());
+    drop(gw);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
 fn hardware_left_engaged_by_a_dead_daemon_is_released_before_anything_takes_part() {
     let lab = Inline::build();
     let script = "case $1 in engage) echo engaged > at;; release) sleep 0.3; echo released > at;; status) cat at;; esac";

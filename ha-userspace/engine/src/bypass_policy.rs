@@ -93,6 +93,8 @@ pub struct BypassPolicy {
     is_latched: bool,
     /// A wire would lie beside a peer that forwards.
     is_barred: bool,
+    /// No pair could be engaged for the latch.
+    is_in_vain: bool,
     phase: Phase,
     /// Links must be good before the routers stand up: something was engaged.
     recovers: bool,
@@ -108,6 +110,7 @@ impl BypassPolicy {
             is_primary: false,
             is_latched: false,
             is_barred: false,
+            is_in_vain: false,
             phase,
             recovers: false,
         };
@@ -118,6 +121,7 @@ impl BypassPolicy {
     /// Other settings, at a reload. Every pair is ordered anew.
     pub fn reconfigure(&mut self, settings: BypassSettings) {
         self.is_primary = settings.is_primary;
+        self.is_in_vain = false;
         self.pairs = settings
             .pairs
             .into_iter()
@@ -131,6 +135,7 @@ impl BypassPolicy {
     /// The flap latch is in force, or is not any more.
     pub fn set_latched(&mut self, is_latched: bool) {
         self.is_latched = is_latched;
+        self.is_in_vain = false;
         if !is_latched {
             self.pairs.values_mut().for_each(|pair| pair.spared = false);
         }
@@ -267,7 +272,22 @@ impl BypassPolicy {
 
     /// The latch is answered by bypass rather than by running at the lowest priority.
     pub fn bypasses_for_latch(&self) -> bool {
-        self.is_latched && self.is_primary && !self.pairs.is_empty() && !self.is_barred
+        let may = self.is_primary && !self.pairs.is_empty() && !self.is_barred;
+        self.is_latched && may && !self.is_in_vain
+    }
+
+    /// Every pair was ordered engaged for the latch, and none is.
+    pub fn engages_in_vain(&self) -> bool {
+        let failed = |pair: &Pair| {
+            let elsewhere = pair.position.is_some_and(|position| position != Position::Engaged);
+            pair.ordered == Some(BypassSwitch::Engage) && elsewhere
+        };
+        self.bypasses_for_latch() && self.pairs.values().all(failed)
+    }
+
+    /// Answers this latch without bypass: a node that serves at the lowest priority is better than none, and no wire.
+    pub fn give_up(&mut self) {
+        self.is_in_vain = true;
     }
 
     /// The latch is in force and the node has no bypass to go into: it is only unfit.

@@ -201,3 +201,27 @@ fn a_late_report_of_an_earlier_order_counts_for_nothing() {
     policy.read_back(EDGE, BypassSwitch::Release, Position::Released);
     assert_eq!(policy.position(EDGE), Some((BypassSwitch::Engage, None)));
 }
+
+#[test]
+fn a_latch_that_no_driver_answers_ends_in_serving_at_the_lowest_priority() {
+    let mut policy = up(&[CORE, EDGE]);
+    policy.set_latched(true);
+    assert_eq!(policy.next(true), Some(BypassAction::StandDown(Cause::FlapLatch)));
+    policy.stood_down();
+    while policy.next(true).is_some() {}
+    assert!(!policy.engages_in_vain(), "not read back yet");
+    policy.read_back(CORE, BypassSwitch::Engage, Position::Released);
+    policy.read_back(EDGE, BypassSwitch::Engage, Position::Engaged);
+    assert!(!policy.engages_in_vain(), "one wire is better than none");
+    policy.read_back(EDGE, BypassSwitch::Engage, Position::Unknown);
+    assert!(policy.engages_in_vain());
+    policy.give_up();
+    assert!(policy.is_latched_without_bypass() && !policy.engages_in_vain());
+    assert_eq!(policy.next(true), Some(order(CORE, BypassSwitch::Release)));
+    assert_eq!(policy.next(true), Some(order(EDGE, BypassSwitch::Release)));
+    policy.read_back(CORE, BypassSwitch::Release, Position::Released);
+    policy.read_back(EDGE, BypassSwitch::Release, Position::Unknown);
+    assert_eq!(policy.next(true), None, "it may be engaged after all");
+    policy.read_back(EDGE, BypassSwitch::Release, Position::Released);
+    assert_eq!(policy.next(true), Some(BypassAction::StandUp));
+}

@@ -20,6 +20,8 @@ use tokio::sync::oneshot;
 
 /// Longest wait for the last virtual address to go before the wire is engaged all the same: the fence holds it silent.
 const LONGEST_LEAVING: Duration = Duration::from_secs(1);
+/// How long no pair may follow a latch before the node serves without bypass: longer than the driver tries.
+const LONGEST_VAIN: Duration = Duration::from_secs(15);
 /// How long a fault has to last before it is the operator's answer: the driver tries again meanwhile.
 const FAULT_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -36,6 +38,8 @@ pub(super) struct Bypassing {
     leaving: BTreeSet<RouterId>,
     stood_down_at: Option<Instant>,
     waiting: Vec<Waiting>,
+    /// Since when the latch wants what no driver does.
+    in_vain_since: Option<Instant>,
     proven_at: Option<Instant>,
 }
 
@@ -69,6 +73,7 @@ impl Bypassing {
             leaving: BTreeSet::new(),
             stood_down_at: None,
             waiting: Vec::new(),
+            in_vain_since: None,
             proven_at: None,
         }
     }
@@ -114,7 +119,8 @@ impl Bypassing {
     pub(super) fn next_wake(&self) -> Option<Instant> {
         let leaving = self.stood_down_at.map(|at| at + LONGEST_LEAVING);
         let answers = self.waiting.iter().filter_map(|waiting| Some(waiting.failing_since? + FAULT_PATIENCE));
-        answers.chain(leaving).min()
+        let vain = self.in_vain_since.map(|since| since + LONGEST_VAIN);
+        answers.chain(leaving).chain(vain).min()
     }
 
     /// The daemon ends: `graceful` also ends the watchdogs, which otherwise do their work.
@@ -190,11 +196,9 @@ impl Controller {
     /// else.
     pub(super) fn settle_bypass(&mut self, now: Instant) -> Result<(), DatapathError> {
         self.bar_bypass();
+        self.give_up_in_vain(now);
         self.finish_standing_down(now);
-        let exchanging = self.bypassing.has_driver && self.bypassing.thread.is_none();
-        while !exchanging {
-            let links_good = self.links_good();
-            let Some(action) = self.bypassing.policy.next(links_good) else { break };
+        while let Some(action) = self.next_bypass_action() {
             match action {
                 BypassAction::StandDown(cause) => self.engine.handle_input(now, Input::StandDown { cause }),
                 BypassAction::StandUp => self.engine.handle_input(now, Input::StandUp),
@@ -205,6 +209,15 @@ impl Controller {
         }
         self.answer_bypass_orders(now);
         Ok(())
+    }
+
+    /// Nothing while another thread is about to take over.
+    fn next_bypass_action(&mut self) -> Option<BypassAction> {
+        if self.bypassing.has_driver && self.bypassing.thread.is_none() {
+            return None;
+        }
+        let links_good = self.links_good();
+        self.bypassing.policy.next(links_good)
     }
 
     /// The engine has given everything up.
@@ -238,6 +251,22 @@ impl Controller {
             tracing::warn!(
                 "a peer is healthy again beside this node: the bypass is released, or it would close a loop"
             );
+        }
+    }
+
+    /// A latch that no driver answers must not leave the segment with neither gateway nor wire.
+    fn give_up_in_vain(&mut self, now: Instant) {
+        if !self.bypassing.policy.engages_in_vain() {
+            self.bypassing.in_vain_since = None;
+            return;
+        }
+        let since = *self.bypassing.in_vain_since.get_or_insert(now);
+        if now >= since + LONGEST_VAIN {
+            tracing::error!(
+                "no link pair could be engaged for the flap latch: this node serves at priority 1 instead"
+            );
+            self.bypassing.policy.give_up();
+            self.bypassing.in_vain_since = None;
         }
     }
 
