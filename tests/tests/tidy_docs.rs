@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 const CONFORMANCE_ROWS: usize = 170;
 
 /// Files whose error messages an operator may read.
-const ERROR_SOURCES: [&str; 14] = [
+const ERROR_SOURCES: [&str; 17] = [
     "ha-userspace/src/datapath/error.rs",
     "ha-userspace/src/runtime/instance.rs",
     "ha-userspace/src/runtime/wiring.rs",
@@ -25,6 +25,9 @@ const ERROR_SOURCES: [&str; 14] = [
     "ha-userspace/src/effects/netlink.rs",
     "ha-userspace/src/effects/record.rs",
     "ha-userspace/src/control/client.rs",
+    "ha-userspace/src/probes/keys.rs",
+    "ha-userspace/src/probes/incarnation.rs",
+    "ha-userspace/src/checks/runner.rs",
     "ha-userspace/src/bypass/driver.rs",
     "ha-userspace/src/bypass/program.rs",
     "ha-userspace/src/bypass/service.rs",
