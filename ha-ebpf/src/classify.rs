@@ -3,7 +3,7 @@
 //! Transit leaves here after the header fields that could concern a virtual router have been looked at, without a clock
 //! read and without a hash look-up. `None` inside means that the frame ends too early to be any of ours.
 
-use crate::{count, cursor::XdpFrame, fence, maps::node, outcome::Outcome, probe, rewrite, vrrp};
+use crate::{bypass, count, cursor::XdpFrame, fence, maps::node, outcome::Outcome, probe, rewrite, vrrp};
 use aya_ebpf::programs::XdpContext;
 use ha_common::{
     verdict_reasons::VerdictReason,
@@ -18,6 +18,9 @@ use ha_common::{
 /// Judges a received frame.
 #[inline(always)]
 pub fn ingress(ctx: &XdpContext) -> Outcome {
+    if let Some(outcome) = bypass::hop(ctx.ctx) {
+        return outcome;
+    }
     inspect(ctx).unwrap_or(Outcome::Transit)
 }
 

@@ -32,7 +32,13 @@ pub fn received_beyond(bytes: u64) {
 /// Counts one frame that goes out.
 #[inline(always)]
 pub fn sent(bytes: u64) {
-    if let Some(counters) = LINK_COUNTERS.get_ptr_mut(link_slot()) {
+    sent_by(link_slot(), bytes);
+}
+
+/// Counts one frame that goes out of the interface in `slot`, whose own egress program does not see it.
+#[inline(always)]
+pub fn sent_by(slot: u32, bytes: u64) {
+    if let Some(counters) = LINK_COUNTERS.get_ptr_mut(slot) {
         // SAFETY: a valid map value that only this CPU writes.
         unsafe {
             (*counters).tx_packets += 1;

@@ -5,6 +5,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod bypass;
 mod classify;
 mod count;
 mod cursor;

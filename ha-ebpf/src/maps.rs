@@ -6,7 +6,7 @@
 use aya_ebpf::{
     Global,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, RingBuf},
+    maps::{Array, DevMap, HashMap, PerCpuArray, RingBuf},
 };
 use ha_common::{
     maps::{
@@ -16,8 +16,8 @@ use ha_common::{
             PeerState,
         },
         values::{
-            AdvertTemplate, Lease, LinkCounters, LinkPolicy, MAX_LINKS, MAX_ROUTERS, MAX_VIPS, RouterPolicy,
-            RouterState, RouterVerdicts, Settings, fence,
+            AdvertTemplate, BypassLink, BypassPair, Lease, LinkCounters, LinkPolicy, MAX_LINK_PAIRS,
+            MAX_LINKS, MAX_ROUTERS, MAX_VIPS, RouterPolicy, RouterState, RouterVerdicts, Settings, fence,
         },
     },
     verdict_reasons::REASON_SLOTS,
@@ -62,6 +62,12 @@ pub static VIP_FILTER: Array<u64> = Array::with_max_entries(VIP_FILTER_WORDS, 0)
 pub static LOCAL_ADDRESSES: HashMap<[u8; 16], u32> = HashMap::with_max_entries(MAX_LOCAL_ADDRESSES, 0);
 #[map]
 pub static VERDICTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(REASON_SLOTS as u32, 0);
+#[map]
+pub static BYPASS_LINKS: Array<BypassLink> = Array::with_max_entries(MAX_LINKS, 0);
+#[map]
+pub static BYPASS_PAIRS: Array<BypassPair> = Array::with_max_entries(MAX_LINK_PAIRS, 0);
+#[map]
+pub static BYPASS_PORTS: DevMap = DevMap::with_max_entries(MAX_LINKS, 0);
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
 

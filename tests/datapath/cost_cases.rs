@@ -3,6 +3,7 @@
 //! Every measurement checks that each of its runs ended in the verdict that the case is about: a fast discard for
 //! another reason would otherwise look like a good figure.
 
+use super::bypass_fixtures::{engaged, on_guard, released, to_stranger};
 use super::fixture::{as_answering_owner, as_backup};
 use super::frames::*;
 use super::peer_plane::{OUR_INDEX_V4, OUR_INDEX_V6};
@@ -50,6 +51,27 @@ pub(crate) fn transit() -> Vec<CostCase> {
             arrange: Plane::meet_peer,
             frame: udp_v6(STRANGER_V6),
             verdict: None,
+            rewound: false,
+        },
+        CostCase {
+            what: "IPv4 transit of a released bypass pair",
+            arrange: released,
+            frame: to_stranger(udp_v4(STRANGER)),
+            verdict: None,
+            rewound: false,
+        },
+        CostCase {
+            what: "IPv4 transit of a pair that engages on controller loss",
+            arrange: on_guard,
+            frame: to_stranger(udp_v4(STRANGER)),
+            verdict: None,
+            rewound: false,
+        },
+        CostCase {
+            what: "IPv4 bypassed, without the sending",
+            arrange: engaged,
+            frame: to_stranger(udp_v4(STRANGER)),
+            verdict: Some(Bypassed),
             rewound: false,
         },
     ]

@@ -6,6 +6,7 @@ use ha_common::verdict_reasons::{REASON_SLOTS, Verdict, VerdictReason};
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 const XDP_TX: u32 = 3;
+const XDP_REDIRECT: u32 = 4;
 const TC_NEXT: u32 = u32::MAX;
 const TC_SHOT: u32 = 2;
 
@@ -90,8 +91,9 @@ impl Fixture {
             (Way::In, Verdict::Pass) => XDP_PASS,
             (Way::In, Verdict::Drop) => XDP_DROP,
             (Way::In, Verdict::Transmit) => XDP_TX,
+            (Way::In, Verdict::Redirect) => XDP_REDIRECT,
             (Way::Out, Verdict::Drop) => TC_SHOT,
-            (Way::Out, Verdict::Pass | Verdict::Transmit) => TC_NEXT,
+            (Way::Out, Verdict::Pass | Verdict::Transmit | Verdict::Redirect) => TC_NEXT,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The data plane under test: the object loaded without pins, its maps arranged and read back.
 
 use super::frames::{self, address_v6, hex};
+use aya::maps::xdp::DevMap;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::tc::TcAttachType;
 use aya::programs::xdp::XdpMode;
@@ -9,8 +10,8 @@ use aya::{Ebpf, EbpfLoader, Pod};
 use ha_common::maps::keys::{RouterKey, SourceKey, VipKey, filter_bit, mapped};
 use ha_common::maps::names;
 use ha_common::maps::values::{
-    AdvertTemplate, Head, Lease, LinkCounters, LinkPolicy, MAX_ADVERT_FRAME, RouterPolicy, RouterState,
-    RouterVerdicts, Settings, checksum_form, fence, flag, role,
+    AdvertTemplate, BypassLink, BypassPair, Head, Lease, LinkCounters, LinkPolicy, MAX_ADVERT_FRAME,
+    RouterPolicy, RouterState, RouterVerdicts, Settings, bypass_flag, checksum_form, fence, flag, role,
 };
 use ha_common::ring_events::{AdvertEvent, PeerEvent};
 use ha_common::verdict_reasons::{REASON_SLOTS, VerdictReason};
@@ -19,6 +20,12 @@ use std::time::Duration;
 
 pub(crate) const LINK_SLOT: u32 = 3;
 pub(crate) const IFINDEX: u32 = 5;
+/// Slot of the other port of the bypass pair.
+const PARTNER_SLOT: u32 = 6;
+/// The bypass pair under test.
+const PAIR: u32 = 2;
+/// The loopback interface: a port that exists everywhere. A test run does not send to it.
+const LOOPBACK: u32 = 1;
 pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 /// The VRRPv3 IPv4 router with VRID 51.
 pub(crate) const V4: u32 = 7;
@@ -94,6 +101,7 @@ impl Plane {
         self.lease_until(now_ns() + 60 * SECOND_NS);
         self.fence(fence::VIP);
         self.link(3, 0);
+        self.no_wire();
         for (slot, version, family, vlan) in [(V4, 3, 4, 0), (V6, 3, 6, 0), (V2, 2, 4, u32::from(V2_VLAN))] {
             self.router_key(slot, vlan, family);
             self.set(names::ROUTER_POLICIES, slot, policy(version, family, vlan));
@@ -134,6 +142,38 @@ impl Plane {
         let policy =
             LinkPolicy { head, ifindex: IFINDEX, routers, owned, mac: frames::OUR_MAC, reserved: [0; 2] };
         self.set(names::LINKS, LINK_SLOT, policy);
+    }
+
+    /// Makes the interface an end of a wire, whose other end exists or not.
+    pub(crate) fn wire(&mut self, partner: bool) {
+        self.wire_of_interface(IFINDEX);
+        let ports = self.ebpf.map_mut(names::BYPASS_PORTS).expect("ports");
+        let mut ports = DevMap::try_from(ports).expect("device map");
+        ports.set(LINK_SLOT, if partner { LOOPBACK } else { 0 }, None, 0).expect("port");
+    }
+
+    /// As [`Plane::wire`], written for an interface of that index; ports are left as they are.
+    pub(crate) fn wire_of_interface(&mut self, ifindex: u32) {
+        let head = Head::of::<BypassLink>();
+        let flags = bypass_flag::PAIRED;
+        let link = BypassLink { head, flags, ifindex, pair: PAIR, partner_slot: PARTNER_SLOT };
+        self.set(names::BYPASS_LINKS, LINK_SLOT, link);
+    }
+
+    fn no_wire(&mut self) {
+        self.wire(false);
+        let head = Head::of::<BypassLink>();
+        let link = BypassLink { head, flags: 0, ifindex: 0, pair: 0, partner_slot: 0 };
+        self.set(names::BYPASS_LINKS, LINK_SLOT, link);
+        self.bypass_pair(false, false);
+    }
+
+    /// The state of the pair.
+    pub(crate) fn bypass_pair(&mut self, engaged: bool, on_controller_loss: bool) {
+        let head = Head::of::<BypassPair>();
+        let on_controller_loss = u32::from(on_controller_loss);
+        let pair = BypassPair { head, engaged: u32::from(engaged), on_controller_loss };
+        self.set(names::BYPASS_PAIRS, PAIR, pair);
     }
 
     fn virtual_address(&mut self, slot: u32, ifindex: u32, address: [u8; 16]) {
@@ -223,15 +263,22 @@ impl Plane {
     }
 
     pub(crate) fn traffic(&mut self) -> LinkCounters {
+        self.traffic_of(LINK_SLOT)
+    }
+
+    /// Traffic of the other port of the bypass pair.
+    pub(crate) fn partner_traffic(&mut self) -> LinkCounters {
+        self.traffic_of(PARTNER_SLOT)
+    }
+
+    fn traffic_of(&mut self, slot: u32) -> LinkCounters {
         let map = self.ebpf.map_mut(names::LINK_COUNTERS).expect("link counters");
         let map: PerCpuArray<_, LinkCounters> = PerCpuArray::try_from(map).expect("per-CPU array");
-        map.get(&LINK_SLOT, 0).expect("counters").iter().fold(LinkCounters::default(), |sum, cpu| {
-            LinkCounters {
-                rx_packets: sum.rx_packets + cpu.rx_packets,
-                rx_bytes: sum.rx_bytes + cpu.rx_bytes,
-                tx_packets: sum.tx_packets + cpu.tx_packets,
-                tx_bytes: sum.tx_bytes + cpu.tx_bytes,
-            }
+        map.get(&slot, 0).expect("counters").iter().fold(LinkCounters::default(), |sum, cpu| LinkCounters {
+            rx_packets: sum.rx_packets + cpu.rx_packets,
+            rx_bytes: sum.rx_bytes + cpu.rx_bytes,
+            tx_packets: sum.tx_packets + cpu.tx_packets,
+            tx_bytes: sum.tx_bytes + cpu.tx_bytes,
         })
     }
 

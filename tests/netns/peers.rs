@@ -54,12 +54,15 @@ fn a_lost_node_is_succeeded_at_the_threshold() {
     for (check, bound) in [(MS, 200 * MS), (10 * MS, 250 * MS), (100 * MS, 600 * MS)] {
         let lab = GatewayLab::build().unwrap();
         let pair = start(&lab, SECOND, &Peering::every(check));
-        let stream = Stream::start(&lab.client, &lab.server, SocketAddr::new(SERVER.into(), 9000), MS).unwrap();
-        eventually_true("traffic through A", SOON, || stream.flows_since(Moment::now().before(50 * MS))).unwrap();
+        let stream =
+            Stream::start(&lab.client, &lab.server, SocketAddr::new(SERVER.into(), 9000), MS).unwrap();
+        eventually_true("traffic through A", SOON, || stream.flows_since(Moment::now().before(50 * MS)))
+            .unwrap();
         let lost = Moment::now();
         lab.node_silent(Side::A).unwrap();
         eventually_true("B takes over", SOON, || pair.is_active(Side::B)).unwrap();
-        eventually_true("traffic through B", SOON, || stream.flows_since(Moment::now().before(20 * MS))).unwrap();
+        eventually_true("traffic through B", SOON, || stream.flows_since(Moment::now().before(20 * MS)))
+            .unwrap();
         std::thread::sleep(300 * MS);
         println!("{check:?}: outage {:?}", outage(&stream, lost.before(10 * MS)));
         println!("{}", pair.daemon(Side::B).unwrap().cli_ok(&["why"]).unwrap());

@@ -3,6 +3,9 @@
 //! The frames and the plane are those of the datapath suite. Every run must end in the verdict that its row names.
 #![expect(clippy::expect_used, reason = "a plane that cannot be arranged ends the bench")]
 
+#[expect(dead_code, reason = "shared with the datapath suite, which uses all of it")]
+#[path = "../datapath/bypass_fixtures.rs"]
+mod bypass_fixtures;
 #[path = "../datapath/cost_cases.rs"]
 mod cost_cases;
 #[expect(dead_code, reason = "shared with the datapath suite, which uses all of it")]

@@ -8,6 +8,8 @@
 mod advert_fixtures;
 #[path = "../datapath/behaviour.rs"]
 mod behaviour;
+#[path = "../datapath/bypass_fixtures.rs"]
+mod bypass_fixtures;
 #[path = "../datapath/cost.rs"]
 mod cost;
 #[path = "../datapath/cost_cases.rs"]
@@ -114,6 +116,13 @@ fn adverts_borne_out_or_not_as_owner() {
 }
 
 #[test]
+fn the_bypass_wire() {
+    check(&bypass_fixtures::crossing());
+    check(&bypass_fixtures::staying());
+    check(&bypass_fixtures::not_engaged());
+}
+
+#[test]
 fn every_reason_has_a_fixture() {
     let tables = [
         advert_fixtures::accepted(),
@@ -128,6 +137,7 @@ fn every_reason_has_a_fixture() {
         probe_fixtures::headers(),
         trust_fixtures::as_backup(),
         trust_fixtures::as_owner(),
+        bypass_fixtures::crossing(),
     ];
     let fixtures = tables.iter().flatten();
     let covered: Vec<VerdictReason> = fixtures

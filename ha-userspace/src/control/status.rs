@@ -2,7 +2,10 @@
 //!
 //! Instants are RFC 3339 texts, spans are integers of nanoseconds with the suffix `_ns`. Filled by the driver.
 
-use crate::config::validated::Mode;
+pub mod fitness;
+
+use self::fitness::{BandwidthStatus, CheckStatus, LinkPairStatus};
+use crate::config::validated::{BypassDriver, Mode, Topology};
 use crate::journal::{Event, EventRecord, Timestamp, explain};
 use holdfast_engine::{Cause, ChecksumForm, Role};
 use serde::{Deserialize, Serialize};
@@ -25,6 +28,10 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     pub links: Vec<LinkStatus>,
     pub link_pairs: Vec<LinkPairStatus>,
+    #[serde(default)]
+    pub checks: Vec<CheckStatus>,
+    #[serde(default)]
+    pub bandwidth: Vec<BandwidthStatus>,
     pub flaps: FlapStatus,
     pub bypass: BypassStatus,
     pub data_plane: DataPlaneStatus,
@@ -37,6 +44,9 @@ pub struct NodeStatus {
     /// As in `ha.mode`.
     pub mode: String,
     pub primary: bool,
+    /// Out of service by the operator's order.
+    #[serde(default)]
+    pub maintenance: bool,
     pub started_at: Timestamp,
     pub version: String,
 }
@@ -75,16 +85,16 @@ pub struct VirtualRouterStatus {
     pub owned: bool,
     /// The data plane stops what belongs to the addresses now.
     pub fenced: bool,
-    /// End of a hold by vouching.
     /// Adverts in a peer's name that nothing authenticated bore out.
     #[serde(default)]
     pub uncorroborated: u64,
-    /// Why this node is not fit to own it and runs at priority 1.
-    #[serde(default)]
-    pub unfit: Option<Cause>,
+    /// End of a hold by vouching.
     pub held_until: Option<Timestamp>,
     pub priority: u8,
     pub effective_priority: u8,
+    /// Why this node is not fit to own it and runs at priority 1.
+    #[serde(default)]
+    pub unfit: Option<Cause>,
     pub active_since: Option<Timestamp>,
     pub last_transition: Option<TransitionStatus>,
     /// Address of the Active as far as known; our own where that is us.
@@ -247,25 +257,56 @@ pub struct LinkStatus {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LinkPairStatus {
-    pub name: String,
-    pub active: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FlapStatus {
     pub count: u32,
     pub window_ns: u64,
     pub maximum_allowed: u32,
     pub latched: bool,
+    /// Why it latched.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// So long from now nobody is preempted.
+    #[serde(default)]
+    pub hold_remaining_ns: u64,
+    /// Until the latch ends by itself; `None` while only the operator ends it.
+    #[serde(default)]
+    pub release_in_ns: Option<u64>,
+    /// Until the oldest flap leaves the window.
+    #[serde(default)]
+    pub next_expiry_in_ns: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BypassStatus {
     pub driver: String,
+    /// `inline` or `parallel`; `None` without a driver.
+    #[serde(default)]
+    pub topology: Option<String>,
     pub engaged: bool,
-    /// Names of the engaged pairs.
+    /// Names of the pairs that are to be engaged.
+    #[serde(default)]
+    pub wanted: Vec<String>,
+    /// Names of the pairs that read engaged.
     pub pairs: Vec<String>,
+    #[serde(default)]
+    pub faults: Vec<BypassFaultStatus>,
+    #[serde(default)]
+    pub watchdog: Option<WatchdogStatus>,
+}
+
+/// What is wrong with the bypass of a pair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BypassFaultStatus {
+    pub pair: String,
+    pub fault: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchdogStatus {
+    pub timeout_ns: u64,
+    pub pet_interval_ns: u64,
+    /// Since the data plane last proved a round trip; it is petted by that.
+    pub proof_age_ns: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -282,6 +323,26 @@ pub fn mode_name(mode: Mode) -> &'static str {
     match mode {
         Mode::Standalone => "standalone",
         Mode::ActivePassive => "active-passive",
+    }
+}
+
+/// `bypass.driver` as status writes it.
+pub fn driver_name(driver: &BypassDriver) -> &'static str {
+    match driver {
+        BypassDriver::None => "none",
+        BypassDriver::Xdp => "xdp",
+        BypassDriver::Sysfs(_) => "sysfs",
+        BypassDriver::Gpio(_) => "gpio",
+        BypassDriver::Command(_) => "command",
+    }
+}
+
+/// `bypass.topology` as status writes it, where there is a driver.
+pub fn topology_name(driver: &BypassDriver, topology: Topology) -> Option<&'static str> {
+    match (driver, topology) {
+        (BypassDriver::None, _) => None,
+        (_, Topology::Inline) => Some("inline"),
+        (_, Topology::Parallel) => Some("parallel"),
     }
 }
 
@@ -309,10 +370,10 @@ pub(crate) mod samples {
             owned: true,
             fenced: false,
             uncorroborated: 0,
-            unfit: None,
             held_until: None,
             priority: 200,
             effective_priority: 200,
+            unfit: None,
             active_since: Some(at(10)),
             last_transition: Some(TransitionStatus {
                 at: at(10),
@@ -359,6 +420,7 @@ pub(crate) mod samples {
                 id: Some(1),
                 mode: mode_name(Mode::ActivePassive).to_owned(),
                 primary: true,
+                maintenance: false,
                 started_at: at(0),
                 version: "0.1.0".to_owned(),
             },
@@ -391,9 +453,32 @@ pub(crate) mod samples {
                 authenticated: true,
             }],
             links: vec![link()],
-            link_pairs: vec![LinkPairStatus { name: "edge".to_owned(), active: true }],
-            flaps: FlapStatus { count: 0, window_ns: 600_000_000_000, maximum_allowed: 3, latched: false },
-            bypass: BypassStatus { driver: "none".to_owned(), engaged: false, pairs: Vec::new() },
+            link_pairs: vec![fitness::samples::pair()],
+            checks: vec![fitness::samples::check()],
+            bandwidth: vec![fitness::samples::guard()],
+            flaps: FlapStatus {
+                count: 0,
+                window_ns: 600_000_000_000,
+                maximum_allowed: 3,
+                latched: false,
+                reason: None,
+                hold_remaining_ns: 0,
+                release_in_ns: None,
+                next_expiry_in_ns: None,
+            },
+            bypass: BypassStatus {
+                driver: "command".to_owned(),
+                topology: Some("inline".to_owned()),
+                engaged: false,
+                wanted: Vec::new(),
+                pairs: Vec::new(),
+                faults: Vec::new(),
+                watchdog: Some(WatchdogStatus {
+                    timeout_ns: 3_000_000_000,
+                    pet_interval_ns: 1_000_000_000,
+                    proof_age_ns: Some(40_000_000),
+                }),
+            },
             data_plane: DataPlaneStatus {
                 program: "holdfast_xdp".to_owned(),
                 attached: true,
@@ -423,14 +508,14 @@ mod tests {
         let json = serde_json::to_value(samples::status()).unwrap();
         expect(
             &json,
-            "schema node controller virtual_routers peers links link_pairs flaps bypass data_plane",
+            "schema node controller virtual_routers peers links link_pairs checks bandwidth flaps bypass data_plane",
         );
-        expect(&json["node"], "name id mode primary started_at version");
+        expect(&json["node"], "name id mode primary maintenance started_at version");
         expect(&json["controller"], "lease_ns lease_remaining_ns loop_lateness_max_ns journal_failures");
         expect(
             &json["virtual_routers"][0],
-            "name group interface vrid version family addresses state owned fenced held_until priority uncorroborated unfit \
-             effective_priority active_since last_transition active_router last_advert_age_ns learned_interval_ns \
+            "name group interface vrid version family addresses state owned fenced held_until priority uncorroborated \
+             effective_priority unfit active_since last_transition active_router last_advert_age_ns learned_interval_ns \
              checksum_sent checksum_heard adverts_sent adverts_received adverts_answered_in_xdp \
              priority_zero_sent priority_zero_received transitions discards",
         );
@@ -449,9 +534,19 @@ mod tests {
             &json["links"][0],
             "name ifindex carrier mode rx_bps tx_bps rx_packets rx_bytes tx_packets tx_bytes",
         );
-        expect(&json["link_pairs"][0], "name active");
-        expect(&json["flaps"], "count window_ns maximum_allowed latched");
-        expect(&json["bypass"], "driver engaged pairs");
+        expect(&json["link_pairs"][0], "name active inside outside passing fault");
+        expect(&json["link_pairs"][0]["inside"], "interface state");
+        expect(&json["checks"][0], "name kind scope state detail since runs timeouts weight");
+        expect(
+            &json["bandwidth"][0],
+            "link minimum_bps interval_ns armed rate_bps demand_bps below_since failures",
+        );
+        expect(
+            &json["flaps"],
+            "count window_ns maximum_allowed latched reason hold_remaining_ns release_in_ns next_expiry_in_ns",
+        );
+        expect(&json["bypass"], "driver topology engaged wanted pairs faults watchdog");
+        expect(&json["bypass"]["watchdog"], "timeout_ns pet_interval_ns proof_age_ns");
         expect(&json["data_plane"], "program attached verdicts");
     }
 
@@ -468,5 +563,7 @@ mod tests {
         assert_eq!(router["family"], "ipv4");
         assert_eq!(json["links"][0]["mode"], "native");
         assert_eq!(json["peers"][0]["health"], "healthy");
+        assert_eq!(json["checks"][0]["state"], "passing");
+        assert_eq!(json["link_pairs"][0]["inside"]["state"], "up");
     }
 }

@@ -1,6 +1,6 @@
 //! Typed access to the shared maps. One method per thing the controller writes or reads.
 
-use super::{DatapathError, PeerMaps, RouterSpec};
+use super::{BypassMaps, DatapathError, MapReadings, PeerMaps, RouterSpec};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use ha_common::maps::keys::{RouterKey, SourceKey, VIP_FILTER_WORDS, VipKey, filter_bit, mapped};
 use ha_common::maps::names;
@@ -47,6 +47,7 @@ pub struct MapSet {
     verdicts: PerCpuArray<MapData, u64>,
     /// This node as probes tell of it, its peers and their paths.
     pub peers: PeerMaps,
+    bypass: Option<BypassMaps>,
     /// What stands in `VIPS`, to compute the filter and differences from.
     vips_written: BTreeMap<[u8; 20], u32>,
     locals_written: BTreeSet<[u8; 16]>,
@@ -63,6 +64,7 @@ pub(super) use typed;
 impl MapSet {
     /// Takes the maps out of a loaded object.
     pub fn take(ebpf: &mut aya::Ebpf) -> Result<(Self, RingBuf<MapData>), DatapathError> {
+        let bypass = Some(BypassMaps::take(ebpf)?);
         let maps = Self {
             lease: typed!(ebpf, names::LEASE),
             settings: typed!(ebpf, names::SETTINGS),
@@ -79,11 +81,17 @@ impl MapSet {
             local_addresses: typed!(ebpf, names::LOCAL_ADDRESSES),
             verdicts: typed!(ebpf, names::VERDICTS),
             peers: PeerMaps::take(ebpf)?,
+            bypass,
             vips_written: BTreeMap::new(),
             locals_written: BTreeSet::new(),
         };
         let ring = typed!(ebpf, names::EVENTS);
         Ok((maps, ring))
+    }
+
+    /// The maps of the bypass wire, for the driver that alone writes them; `None` once they were taken.
+    pub fn take_bypass(&mut self) -> Option<BypassMaps> {
+        self.bypass.take()
     }
 
     pub fn write_settings(&mut self, fence: u32) -> Result<(), DatapathError> {
@@ -247,6 +255,11 @@ impl MapSet {
             tx_packets: sum.tx_packets + cpu.tx_packets,
             tx_bytes: sum.tx_bytes + cpu.tx_bytes,
         }))
+    }
+
+    /// What the probe thread reads, for good: it goes on when these maps are dropped.
+    pub fn probe_readings(&self) -> Result<MapReadings, DatapathError> {
+        MapReadings::of(self.peers.reader(), &self.link_counters)
     }
 
     /// One reason's count over all interfaces.

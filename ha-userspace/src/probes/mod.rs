@@ -8,7 +8,6 @@
 pub mod incarnation;
 mod judgement;
 pub mod keys;
-pub mod map_readings;
 pub mod paths;
 mod phase;
 mod probed_path;

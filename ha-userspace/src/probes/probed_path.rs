@@ -108,34 +108,38 @@ impl ProbedPath {
         Some(reading)
     }
 
-    pub(super) fn end_check<W>(
+    /// Ends the check that is open, into `monitor`, and begins the next.
+    pub(super) fn check<W: Wire>(
         &mut self,
-        speaker: &Speaker<'_>,
+        speaker: &mut Speaker<'_>,
         monitor: &mut PeerMonitor,
         around: &mut Surroundings<'_, W>,
     ) {
         let reading = self.read(around);
-        let Some(open) = self.open.take() else { return };
-        let ending = Ending {
-            reading,
-            last_sequence: self.last_sequence,
-            due: self.phase.due(),
-            now: (around.clock)(),
-            frames_in: self.frames_in(around),
-        };
-        let (check, cause) = open.judge(&ending, &speaker.common.checks);
-        self.counters.last_void = cause.or(self.counters.last_void);
-        if let Some(change) = monitor.checked(ending.now, speaker.path, check).path {
-            (around.events)(ProbeEvent::PathHealth { peer: speaker.peer, path: speaker.path, change });
+        let frames_in = around.readings.frames_in(self.config.slots);
+        if let Some(open) = self.open.take() {
+            let ending = Ending {
+                reading,
+                last_sequence: self.last_sequence,
+                due: self.phase.due(),
+                now: (around.clock)(),
+                frames_in,
+            };
+            let (check, cause) = open.judge(&ending, &speaker.common.checks);
+            self.counters.last_void = cause.or(self.counters.last_void);
+            if let Some(change) = monitor.checked(ending.now, speaker.path, check).path {
+                (around.events)(ProbeEvent::PathHealth { peer: speaker.peer, path: speaker.path, change });
+            }
         }
+        self.begin_check(speaker, frames_in, around);
     }
 
-    pub(super) fn begin_check<W: Wire>(
+    fn begin_check<W: Wire>(
         &mut self,
         speaker: &mut Speaker<'_>,
+        frames_in: Option<u64>,
         around: &mut Surroundings<'_, W>,
     ) {
-        let frames_in = self.frames_in(around);
         let due = self.phase.due();
         let sent = self.send_request(speaker, around);
         // After sending: a request that was held up on its way out is late too.
@@ -219,10 +223,6 @@ impl ProbedPath {
             self.counters.last_failure = Some((failure, (around.clock)()));
         }
         sent
-    }
-
-    fn frames_in<W>(&self, around: &mut Surroundings<'_, W>) -> Option<u64> {
-        self.config.place.as_ref().and_then(|place| around.readings.frames_in(place.ifindex))
     }
 
     pub(super) fn status(&self, view: PathView) -> PathStatus {

@@ -3,6 +3,7 @@
 //! The checks of every path go into one monitor; what it says passes through `verdict` before it is told. It never sends
 //! by itself.
 
+use super::keys::PairKeys;
 use super::paths::ProbePeer;
 use super::phase::Phase;
 use super::probed_path::{ProbedPath, Speaker};
@@ -10,13 +11,11 @@ use super::prober::{Common, ProbeEvent, Surroundings};
 use super::sockets::Wire;
 use super::status::{PathStatus, PeerStatus};
 use super::verdict::Verdict;
-use ha_common::maps::peers::MacKey;
 use holdfast_engine::{CheckSettings, Instant, PathIndex, PeerId, PeerMonitor};
 
 pub(super) struct ProbedPeer {
     id: PeerId,
-    /// What signs our messages to it, with its name on the wire.
-    key: (u16, MacKey),
+    keys: PairKeys,
     monitor: PeerMonitor,
     verdict: Verdict,
     since: Option<Instant>,
@@ -34,7 +33,7 @@ impl ProbedPeer {
     pub(super) fn new(id: PeerId, checks: CheckSettings) -> Self {
         Self {
             id,
-            key: Default::default(),
+            keys: PairKeys::default(),
             monitor: PeerMonitor::new(checks, 0),
             verdict: Verdict::default(),
             since: None,
@@ -53,7 +52,7 @@ impl ProbedPeer {
         same_pace: bool,
         same_self: bool,
     ) {
-        self.key = wanted.keys.proving();
+        self.keys = wanted.keys.clone();
         self.changed = true;
         let mut renewed = Vec::new();
         let mut known = std::mem::take(&mut self.paths).into_iter();
@@ -88,11 +87,11 @@ impl ProbedPeer {
         around: &mut Surroundings<'_, W>,
     ) {
         let mut ended = false;
+        let key = self.keys.proving();
         for (position, path) in self.paths.iter_mut().enumerate() {
-            let mut speaker = Speaker { peer: self.id, path: path_index(position), key: self.key, common };
+            let mut speaker = Speaker { peer: self.id, path: path_index(position), key, common };
             if path.check_due() <= horizon {
-                path.end_check(&speaker, &mut self.monitor, around);
-                path.begin_check(&mut speaker, around);
+                path.check(&mut speaker, &mut self.monitor, around);
                 ended = true;
             }
             // After the request, which makes us known to a peer that has just started.
@@ -109,8 +108,9 @@ impl ProbedPeer {
 
     pub(super) fn announce<W: Wire>(&mut self, common: &mut Common, around: &mut Surroundings<'_, W>) {
         self.changed = true;
+        let key = self.keys.proving();
         for (position, path) in self.paths.iter_mut().enumerate() {
-            let mut speaker = Speaker { peer: self.id, path: path_index(position), key: self.key, common };
+            let mut speaker = Speaker { peer: self.id, path: path_index(position), key, common };
             path.announce(&mut speaker, around);
         }
     }

@@ -10,13 +10,14 @@ use super::readings::PathReadings;
 use super::sockets::Wire;
 use super::standing::{Identity, Standing};
 use super::status::PeerStatus;
+use crate::effects::schedule::BATCH_WINDOW;
 use ha_common::wire::probe::PATH_BITS;
 use holdfast_engine::{CheckSettings, Duration, Health, HealthChange, Instant, PathIndex, PeerId};
 use std::collections::BTreeMap;
 
 /// The first requests of paths are spread over an interval, but over no more than this.
 const LONGEST_SPREAD: Duration = Duration::from_millis(100);
-/// Requests due within this part of an interval leave in one wake-up.
+/// Requests due within this part of an interval, and within the window that adverts have, leave in one wake-up.
 const BATCH_DIVISOR: u64 = 64;
 /// Sequences begin with the microseconds since boot, so that none is below one of an earlier run.
 const NANOS_PER_SEQUENCE: u64 = 1_000;
@@ -130,7 +131,7 @@ impl Prober {
         if self.next_due().is_none_or(|due| due > now) {
             return;
         }
-        let horizon = now + self.common.checks.interval().scaled(1, BATCH_DIVISOR);
+        let horizon = now + self.common.checks.interval().scaled(1, BATCH_DIVISOR).min(BATCH_WINDOW);
         self.peers.values_mut().for_each(|peer| peer.run_due(horizon, &mut self.common, around));
     }
 

@@ -45,7 +45,7 @@ impl PathReadings for FieldReadings<'_> {
         Some(self.0.borrow().readings.get(&slots.path).copied().unwrap_or_default())
     }
 
-    fn frames_in(&mut self, _: u32) -> Option<u64> {
+    fn frames_in(&mut self, _: Slots) -> Option<u64> {
         Some(self.0.borrow().frames)
     }
 }
@@ -93,7 +93,7 @@ fn path(index: u8) -> ProbePath {
     };
     ProbePath {
         remote: IpAddr::from([10, index, 0, 2]),
-        slots: Slots { peer: 0, path: u32::from(index) },
+        slots: Slots { peer: 0, path: u32::from(index), link: Some(0) },
         place: Some(place),
     }
 }

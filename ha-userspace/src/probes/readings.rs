@@ -12,6 +12,8 @@ pub struct Slots {
     pub peer: u32,
     /// In the maps of paths.
     pub path: u32,
+    /// In the maps of links: the interface whose frames the data plane counts. `None` where it is not attached.
+    pub link: Option<u32>,
 }
 
 /// A path as the data plane saw it. Instants are 0 for what never happened.
@@ -37,6 +39,6 @@ pub trait PathReadings: Send {
     /// What stands in the maps now; `None` if they cannot be read.
     fn read(&mut self, slots: Slots) -> Option<Reading>;
 
-    /// Frames that have come in on an interface so far; `None` where nobody counts.
-    fn frames_in(&mut self, ifindex: u32) -> Option<u64>;
+    /// Frames that have come in so far on the path's interface; `None` where nobody counts.
+    fn frames_in(&mut self, slots: Slots) -> Option<u64>;
 }

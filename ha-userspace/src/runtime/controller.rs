@@ -5,17 +5,24 @@
 //! is read before timers are judged, a lapsed lease is admitted before it is extended, and the lease is extended only
 //! after the whole pass.
 
-use super::bandwidth::BandwidthMeter;
+use super::bandwidth::Bandwidth;
+use super::bypassing::Bypassing;
 use super::discard_watch::{DiscardWatch, Remark};
+use super::fitness::Fitness;
+use super::governor::Governor;
 use super::instance::RunLock;
 use super::lease::Lease;
+use super::link_pairs::LinkPairs;
 use super::mailbox::{Inbox, Mailbox};
+use super::maintenance::Maintenance;
 use super::peers::{Credentials, PeerTable};
 use super::requests::{Command, PendingFailover};
 use super::routers::Routers;
 use super::stall::{Heard, StallWatch};
 use super::wiring::{Unsettled, WiringError};
 use super::{clock, plan};
+use crate::bypass::Bypass;
+use crate::checks::CheckRunner;
 use crate::config::validated::Config;
 use crate::datapath::{Datapath, DatapathError, RingReader, RingRecord};
 use crate::effects::adverts::AdvertSender;
@@ -51,6 +58,9 @@ pub(super) struct Parts {
     pub(super) ring: RingReader,
     pub(super) adverts: AdvertSender,
     pub(super) effects: Effects,
+    pub(super) checks: CheckRunner,
+    /// The operator's switch, as it was left.
+    pub(super) maintenance: bool,
     pub(super) journal: Sender<Occurrence>,
     pub(super) feed: EventFeed,
     pub(super) own_mailbox: Mailbox<Command>,
@@ -58,6 +68,8 @@ pub(super) struct Parts {
     /// Number of this run for the peers; 0 if it could not be counted.
     pub(super) incarnation: u64,
     pub(super) credentials: Credentials,
+    pub(super) governor: Governor,
+    pub(super) bypass: Option<Bypass>,
     /// Held until everything is down.
     pub(super) run_lock: RunLock,
 }
@@ -76,7 +88,11 @@ pub(super) struct Controller {
     pub(super) started_at: SystemTime,
     pub(super) stopping: Stopping,
     pub(super) failovers: Vec<PendingFailover>,
-    pub(super) bandwidth: BandwidthMeter,
+    pub(super) bandwidth: Bandwidth,
+    pub(super) fitness: Fitness,
+    pub(super) link_pairs: LinkPairs,
+    pub(super) maintenance: Maintenance,
+    pub(super) checks: CheckRunner,
     pub(super) discards: DiscardWatch,
     pub(super) unsettled: Unsettled,
     pub(super) spare_loader: Option<JoinHandle<()>>,
@@ -92,6 +108,8 @@ pub(super) struct Controller {
     pub(super) journal: Sender<Occurrence>,
     pub(super) feed: EventFeed,
     pub(super) own_mailbox: Mailbox<Command>,
+    pub(super) governor: Governor,
+    pub(super) bypassing: Bypassing,
     run_lock: RunLock,
 }
 
@@ -122,12 +140,18 @@ impl Controller {
             started_at: SystemTime::now(),
             stopping: Stopping::No,
             failovers: Vec::new(),
-            bandwidth: BandwidthMeter::default(),
+            bandwidth: Bandwidth::default(),
+            fitness: Fitness::new(parts.maintenance),
+            link_pairs: LinkPairs::default(),
+            maintenance: Maintenance::default(),
+            checks: parts.checks,
             discards: DiscardWatch::default(),
             unsettled: Unsettled::default(),
             spare_loader: None,
             releasing: false,
             ring_overflows: 0,
+            governor: parts.governor,
+            bypassing: Bypassing::new(&parts.config, parts.bypass),
             config: parts.config,
             config_path: parts.config_path,
             datapath: parts.datapath,
@@ -159,6 +183,9 @@ impl Controller {
         self.attach_for(&config)?;
         let now = clock::now();
         self.write_lease(now)?;
+        // A node that is latched stands down before anything can be owned.
+        self.begin_flaps(now);
+        self.settle_bypass(now)?;
         Ok(self.apply_configuration(now)?)
     }
 
@@ -179,6 +206,9 @@ impl Controller {
         let Self { datapath, adverts, effects, own_mailbox, run_lock, spare_loader, probes, .. } = self;
         drop(adverts);
         drop(probes);
+        let graceful = self.stopping == Stopping::Done;
+        self.governor.end(clock::now(), graceful);
+        self.bypassing.end(graceful);
         if self.stopping != Stopping::Done {
             effects.remove_all(move |left| {
                 own_mailbox.send(Command::EffectsRemoved(left));
@@ -205,7 +235,11 @@ impl Controller {
         }
         self.settle_links(now)?;
         self.judge_timers()?;
+        self.settle_flaps(now);
+        self.review_fitness(now)?;
+        self.settle_bypass(now)?;
         self.settle_failovers();
+        self.settle_maintenance();
         self.extend_lease()
     }
 
@@ -297,11 +331,11 @@ impl Controller {
             return Ok(());
         }
         self.admit_lapse(now)?;
-        self.measure_bandwidth(now)?;
         self.remark_discards(now)?;
         self.note_frames(now)?;
         self.read_peers(now)?;
         self.perform_actions(now)?;
+        self.pet_bypass();
         let before = self.lease.until();
         self.write_lease(now)?;
         self.probes.extend_lease(self.lease.until());
@@ -332,19 +366,11 @@ impl Controller {
         Ok(())
     }
 
-    fn measure_bandwidth(&mut self, now: Instant) -> Result<(), DatapathError> {
-        for link in self.datapath.links() {
-            let counters = self.datapath.maps.read_link_counters(link.slot)?;
-            self.bandwidth.update(link.ifindex, now, counters);
-        }
-        let datapath = &self.datapath;
-        self.bandwidth.retain(|ifindex| datapath.link(ifindex).is_some());
-        Ok(())
-    }
-
     fn next_wake(&self) -> Instant {
-        let lease = self.lease.next_extension();
-        self.engine.next_deadline().map_or(lease, |deadline| deadline.min(lease))
+        let lease = self.lease.next_extension().min(self.fitness_deadline());
+        let flaps = self.governor.next_wake(clock::now());
+        let others = [self.engine.next_deadline(), flaps, self.bypassing.next_wake()];
+        others.into_iter().flatten().fold(lease, Ord::min)
     }
 
     pub(super) fn heard(&self) -> Result<Heard, DatapathError> {

@@ -22,8 +22,8 @@ use ha_common::maps::values::Head;
 use ha_common::ring_events::{PeerEvent, peer_event};
 use ha_common::wire::probe::flag;
 use holdfast_engine::{
-    Advert, CheckSettings, Duration, Family, Input, Instant, InterfaceId, PathReport, PeerHealth, PeerId, PeerReport,
-    Role, RouterId, Units,
+    Advert, CheckSettings, Duration, Family, Input, Instant, InterfaceId, PathReport, PeerHealth, PeerId,
+    PeerReport, Role, RouterId, Units,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -149,14 +149,6 @@ impl PeerTable {
         self.entries.values().find(|entry| entry.id == id).is_none_or(|entry| entry.plain)
     }
 
-    pub(super) fn is_any_healthy(&self) -> bool {
-        self.health.values().any(|health| *health == PeerHealth::Healthy)
-    }
-
-    pub(super) fn last_round_trip(&self) -> Option<Instant> {
-        self.last_round_trip
-    }
-
     /// Notes that what is said of this node may have changed.
     pub(super) fn touch(&mut self) {
         self.dirty = true;
@@ -248,13 +240,27 @@ impl Controller {
         self.config.peers.iter().map(|peer| (PeerId(peer.id), peer.name.clone())).collect()
     }
 
+    /// Whether a peer forwards beside this node, or may: true also while a configured peer's health is not known yet.
+    pub(super) fn a_peer_is_healthy(&self) -> bool {
+        let health = |peer: &Peer| self.peers.health.get(&PeerId(peer.id)).copied().unwrap_or_default();
+        self.config.peers.iter().any(|peer| health(peer) != PeerHealth::Unhealthy)
+    }
+
+    /// When the data plane last had a probe of its own answered: the proof that the bypass watchdog is petted by.
+    pub(super) fn last_round_trip(&self) -> Option<Instant> {
+        self.peers.last_round_trip
+    }
+
     /// Takes up the peers of `self.config`. Those that stay keep their slots and what is known of them.
     pub(super) fn configure_peers(&mut self) -> Result<(), DatapathError> {
         self.peers.units = UnitNumbers::of(self.config.virtual_routers.iter());
         self.peers.cluster = self.credentials.keys.as_ref().map_or(0, ClusterKeys::cluster);
         for slot in self.peers.slots() {
             let stays = self.peers.entries.get(&slot).is_some_and(|entry| {
-                self.config.peers.iter().any(|peer| peer.id == entry.id.0 && peer.addresses == entry.config.addresses)
+                self.config
+                    .peers
+                    .iter()
+                    .any(|peer| peer.id == entry.id.0 && peer.addresses == entry.config.addresses)
             });
             if !stays {
                 self.remove_peer(slot)?;
@@ -364,7 +370,8 @@ impl Controller {
             }
             changed = true;
             let before = std::mem::replace(&mut path.placed, next.clone());
-            let moved = before.as_ref().map(|placed| &placed.ends) != next.as_ref().map(|placed| &placed.ends);
+            let moved =
+                before.as_ref().map(|placed| &placed.ends) != next.as_ref().map(|placed| &placed.ends);
             if let Some(before) = before.filter(|_| moved) {
                 self.datapath.maps.peers.remove_path(&before.ends)?;
             }
@@ -397,7 +404,15 @@ impl Controller {
                 .enumerate()
                 .map(|(index, path)| ProbePath {
                     remote: path.remote,
-                    slots: Slots { peer: *slot, path: path_slot(*slot, index) },
+                    slots: Slots {
+                        peer: *slot,
+                        path: path_slot(*slot, index),
+                        link: path
+                            .placed
+                            .as_ref()
+                            .and_then(|placed| self.datapath.link(placed.ends.attach_ifindex))
+                            .map(|link| link.slot),
+                    },
                     place: path.placed.as_ref().map(|placed| placed.place.clone()),
                 })
                 .collect(),
@@ -407,7 +422,11 @@ impl Controller {
             cluster: self.peers.cluster,
             incarnation: self.peers.incarnation,
             port: self.config.ha.port,
-            checks: CheckSettings::new(plan::span(check.interval), check.failure_threshold, check.recovery_threshold),
+            checks: CheckSettings::new(
+                plan::span(check.interval),
+                check.failure_threshold,
+                check.recovery_threshold,
+            ),
             peers: peers.collect(),
         };
         self.probes.configure(settings);
@@ -421,7 +440,9 @@ impl Controller {
         for view in self.engine.routers() {
             let Some(router) = self.routers.get(view.router) else { continue };
             said.priority = said.priority.max(u16::from(view.effective_priority));
-            let Some(bit) = self.peers.units.unit(&router.config).map(|unit| 1u64 << unit.0) else { continue };
+            let Some(bit) = self.peers.units.unit(&router.config).map(|unit| 1u64 << unit.0) else {
+                continue;
+            };
             if view.role == Role::Active && !view.releasing {
                 said.owned |= bit;
             }
@@ -429,17 +450,18 @@ impl Controller {
         }
         said.ready &= !unready;
         said.flags = self.standing_flags();
-        said.health = self.health_bits();
+        said.health = self.fitness.health_bits();
         said
     }
 
     fn standing_flags(&self) -> u16 {
         let stopping = self.stopping != super::controller::Stopping::No;
-        if stopping { flag::DRAINING } else { 0 }
-    }
-
-    fn health_bits(&self) -> u16 {
-        0
+        let bypass = !self.bypassing.engaged().is_empty();
+        let maintenance = self.fitness.is_in_maintenance();
+        [(stopping, flag::DRAINING), (maintenance, flag::MAINTENANCE), (bypass, flag::BYPASS)]
+            .into_iter()
+            .filter(|(set, _)| *set)
+            .fold(0, |flags, (_, bit)| flags | bit)
     }
 
     /// Says of this node what has changed: to the map first, then in a round of probes if ownership changed.
@@ -599,7 +621,11 @@ impl Controller {
     }
 
     /// What the probe thread found.
-    pub(super) fn handle_probe_event(&mut self, now: Instant, event: ProbeEvent) -> Result<(), DatapathError> {
+    pub(super) fn handle_probe_event(
+        &mut self,
+        now: Instant,
+        event: ProbeEvent,
+    ) -> Result<(), DatapathError> {
         match event {
             ProbeEvent::PeerHealth { peer, health, silent_since, .. } => {
                 self.peers.health.insert(peer, health);
@@ -636,7 +662,12 @@ impl Entry {
             same_configuration: state.digest == digest,
             draining: state.flags & flag::DRAINING != 0,
             bad_mac_at: instant(state.bad_mac_at_ns),
-            paths: self.paths.iter().zip(paths).map(|(entry, path)| entry.report(path, state.hears)).collect(),
+            paths: self
+                .paths
+                .iter()
+                .zip(paths)
+                .map(|(entry, path)| entry.report(path, state.hears))
+                .collect(),
         }
     }
 }

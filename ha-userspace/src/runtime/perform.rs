@@ -46,7 +46,10 @@ impl Controller {
                 self.effects.add_addresses(router);
             }
             Action::PrepareAddresses { .. } => {}
-            Action::RemoveAddresses { router } => self.effects.remove_addresses(router),
+            Action::RemoveAddresses { router } => {
+                self.bypassing.note_leaving(router);
+                self.effects.remove_addresses(router);
+            }
             Action::Announce { router } => {
                 if let Some(state) = self.routers.get(router) {
                     self.adverts.announce(router, state.announcements(), DEFAULT_ROUNDS);
@@ -63,7 +66,7 @@ impl Controller {
             Action::Stopped => self.flush_effects(),
             Action::TrustPeer { peer, plain } => self.trust_peer(peer, plain)?,
             Action::ProbeNow { peer: _ } => self.probes.announce_now(),
-            Action::StoodDown => {}
+            Action::StoodDown => self.stood_down(now),
         }
         Ok(())
     }
@@ -98,6 +101,7 @@ impl Controller {
         let link = router.spec.attach_ifindex;
         if (before.role == Role::Active) != (policy.role == Role::Active) {
             self.write_link_policy(link)?;
+            self.fitness.role_changed();
         }
         Ok(())
     }
@@ -133,10 +137,16 @@ impl Controller {
     fn record(&mut self, now: Instant, transition: &Transition) {
         let event = Event::from_transition(transition, &self.names());
         self.occur(now, event);
+        self.note_flap(now, transition);
     }
 
-    fn occur(&self, now: Instant, event: Event) {
+    pub(super) fn occur(&self, now: Instant, event: Event) {
         tracing::info!("{}", explain::line(&event));
+        self.record_event(now, event);
+    }
+
+    /// To the journal alone, for what the log says in its own way.
+    pub(super) fn record_event(&self, now: Instant, event: Event) {
         // The journal's thread ends only after this one.
         let _ = self.journal.send(Occurrence { at: SystemTime::now(), boot_ns: now.as_nanos(), event });
     }

@@ -1,12 +1,13 @@
 //! Fills the status object from the engine's views and the maps. Reads only.
 
 use super::controller::Controller;
+use super::fitness_report;
 use super::routers::Router;
-use crate::config::validated::{LinkPair, Peer, VirtualRouter};
+use crate::config::validated::{Peer, VirtualRouter};
 use crate::control::status::{
-    AttachMode, BypassStatus, ControllerStatus, DataPlaneStatus, FamilyName, FlapStatus, Health,
-    LinkPairStatus, LinkStatus, NodeStatus, PathStatus, PeerStatus, ReasonCounts, SCHEMA, Status,
-    TransitionStatus, VirtualRouterStatus, mode_name,
+    AttachMode, BypassFaultStatus, BypassStatus, ControllerStatus, DataPlaneStatus, FamilyName, Health,
+    LinkStatus, NodeStatus, PathStatus, PeerStatus, ReasonCounts, SCHEMA, Status, TransitionStatus,
+    VirtualRouterStatus, WatchdogStatus, driver_name, mode_name, topology_name,
 };
 use crate::datapath::maps::Verdicts;
 use crate::datapath::{DatapathError, XdpAttachMode};
@@ -28,6 +29,7 @@ pub(super) fn status(controller: &Controller, now: Instant) -> Result<Status, Da
             id: config.node.id,
             mode: mode_name(config.ha.mode).into(),
             primary: config.ha.primary,
+            maintenance: controller.fitness.is_in_maintenance(),
             started_at: controller.started_at.into(),
             version: env!("CARGO_PKG_VERSION").into(),
         },
@@ -39,14 +41,11 @@ pub(super) fn status(controller: &Controller, now: Instant) -> Result<Status, Da
         },
         virtual_routers: routers.collect::<Result<_, _>>()?,
         peers: config.peers.iter().map(|peer| peer_status(controller, peer, &probed, now)).collect(),
-        link_pairs: config.link_pairs.iter().map(|pair| pair_status(controller, pair)).collect(),
-        flaps: FlapStatus {
-            count: 0,
-            window_ns: u64::try_from(config.flaps.window.as_nanos()).unwrap_or(u64::MAX),
-            maximum_allowed: config.flaps.maximum_allowed,
-            latched: false,
-        },
-        bypass: BypassStatus { driver: "none".into(), engaged: false, pairs: Vec::new() },
+        link_pairs: fitness_report::pairs(controller),
+        checks: fitness_report::checks(controller, now),
+        bandwidth: fitness_report::bandwidth(controller, now),
+        flaps: controller.governor.status(now),
+        bypass: bypass_status(controller, now),
         data_plane: DataPlaneStatus {
             program: controller.datapath.program(),
             attached: links.iter().all(|link| link.mode.is_some()),
@@ -84,9 +83,9 @@ fn router_status(
         fenced: !owned && controller.config.ha.fence != crate::config::validated::Fence::None,
         held_until: view.and_then(|view| view.vouched_until).map(|at| wall_clock_ahead(at, now)),
         uncorroborated: state.uncorroborated,
-        unfit: view.and_then(|view| view.unfit),
         priority: config.priority.0,
         effective_priority: view.map_or(0, |view| view.effective_priority),
+        unfit: view.and_then(|view| view.unfit),
         active_since: view.and_then(|view| view.active_since).map(|at| wall_clock(at, now)),
         last_transition: last_transition(controller, router, view, now),
         active_router: view.and_then(|view| view.active_router).map(|(address, _)| address),
@@ -166,11 +165,6 @@ fn link_status(controller: &Controller, name: &str) -> Result<LinkStatus, Datapa
     })
 }
 
-fn pair_status(controller: &Controller, pair: &LinkPair) -> LinkPairStatus {
-    let up = |name: &str| controller.interfaces.by_name(name).is_some_and(|interface| interface.link.up);
-    LinkPairStatus { name: pair.name.clone(), active: up(&pair.inside) && up(&pair.outside) }
-}
-
 /// A peer as the probe thread judges it and as it spoke last.
 fn peer_status(
     controller: &Controller,
@@ -230,7 +224,12 @@ fn path_status(path: &crate::probes::status::PathStatus, now: Instant) -> PathSt
         void: counts.void,
         sent_late: path.counters.sent_late,
         last_failure: path.counters.last_failure.map(|(failure, at)| {
-            format!("{failure}, {} ago", crate::config::units::show_duration(std::time::Duration::from_nanos(now.since(at).as_nanos())))
+            format!(
+                "{failure}, {} ago",
+                crate::config::units::show_duration(std::time::Duration::from_nanos(
+                    now.since(at).as_nanos()
+                ))
+            )
         }),
         requests_heard: path.requests,
     }
@@ -249,12 +248,33 @@ fn owned_names(controller: &Controller, units: Units) -> Vec<String> {
     names
 }
 
+fn bypass_status(controller: &Controller, now: Instant) -> BypassStatus {
+    let (config, bypassing) = (&controller.config.bypass, &controller.bypassing);
+    let nanos = |span: std::time::Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+    let engaged = bypassing.engaged();
+    let fault =
+        |(pair, fault): (&String, &String)| BypassFaultStatus { pair: pair.clone(), fault: fault.clone() };
+    BypassStatus {
+        driver: driver_name(&config.driver).into(),
+        topology: topology_name(&config.driver, config.topology).map(Into::into),
+        engaged: !engaged.is_empty(),
+        wanted: bypassing.wanted(),
+        pairs: engaged,
+        faults: bypassing.faults().map(fault).collect(),
+        watchdog: config.watchdog.map(|watchdog| WatchdogStatus {
+            timeout_ns: nanos(watchdog.timeout),
+            pet_interval_ns: nanos(watchdog.pet_interval),
+            proof_age_ns: bypassing.proven_at().map(|at| now.since(at).as_nanos()),
+        }),
+    }
+}
+
 fn occurred(verdicts: &Verdicts) -> ReasonCounts {
     verdicts.iter().filter(|(_, count)| **count != 0).map(|(name, count)| ((*name).into(), *count)).collect()
 }
 
 /// Wall-clock time of a boot-clock instant, for people.
-fn wall_clock(at: Instant, now: Instant) -> Timestamp {
+pub(super) fn wall_clock(at: Instant, now: Instant) -> Timestamp {
     let age = std::time::Duration::from_nanos(now.since(at).as_nanos());
     SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH).into()
 }

@@ -1,9 +1,14 @@
 //! What reaches the controller from outside its loop: links, outcomes, orders, signals.
 
+use super::bypass_exchange::Exchanged;
 use super::controller::{Controller, Stopping, report_left};
+use super::latch_writer::Saved;
+use super::maintenance::Switched;
 use super::peers::Credentials;
 use super::report;
 use super::wiring::WiringError;
+use crate::bypass::BypassReport;
+use crate::checks::CheckReport;
 use crate::config::difference::difference;
 use crate::config::{self, Loaded, Problem};
 use crate::control::protocol::Response;
@@ -27,6 +32,10 @@ pub(super) enum Command {
     Effect(EffectOutcome),
     /// The effects thread removed everything but what is named.
     EffectsRemoved(Vec<String>),
+    /// A check came to another result.
+    Check(CheckReport),
+    /// The file of the maintenance switch is written.
+    Switched(Switched),
     /// A client of the control socket.
     Control(ControlCommand),
     /// A configuration that was read and validated off this thread, and who wants to know.
@@ -35,6 +44,12 @@ pub(super) enum Command {
     Probe(ProbeEvent),
     /// A program pair for the next interface, loaded off this thread.
     Spare(SparePrograms),
+    /// The record of flaps was written, or could not be.
+    LatchSaved(Saved),
+    /// The bypass thread has read a pair back.
+    Bypass(BypassReport),
+    /// A bypass thread for a new configuration runs.
+    BypassExchanged(Box<Exchanged>),
     /// SIGTERM or SIGINT.
     Shutdown,
 }
@@ -65,6 +80,8 @@ impl Controller {
                 report_left(&left);
                 self.stopping = Stopping::Done;
             }
+            Command::Check(report) => self.take_check_report(now, &report),
+            Command::Switched(switched) => self.take_switch(now, switched),
             Command::Control(ControlCommand { order, reply }) => self.handle_order(now, order, reply)?,
             Command::Reload { loaded, reply } => {
                 let response = self.reload(now, *loaded)?;
@@ -76,6 +93,9 @@ impl Controller {
                     let _ = reply.send(response);
                 }
             }
+            Command::LatchSaved(saved) => self.latch_saved(now, saved),
+            Command::Bypass(report) => self.bypass_report(now, report),
+            Command::BypassExchanged(exchanged) => self.bypass_exchanged(now, *exchanged)?,
             Command::Shutdown => self.shut_down(now),
         }
         Ok(())
@@ -95,6 +115,9 @@ impl Controller {
     }
 
     fn handle_outcome(&mut self, now: Instant, outcome: EffectOutcome) {
+        if let EffectOutcome::AddressesRemoved { router, .. } = &outcome {
+            self.bypassing.note_left(*router);
+        }
         match outcome {
             EffectOutcome::AddressesAdded { router, outcome } => {
                 self.engine.handle_input(now, Input::AddressesAdded { router, outcome });
@@ -127,7 +150,9 @@ impl Controller {
                 let _ = reply.send(Response::Status(Box::new(status)));
             }
             Order::Reload => self.read_configuration(reply),
+            Order::Bypass { switch, pair } => self.order_bypass(now, switch, pair.as_deref(), reply),
             Order::Failover { group } => self.fail_over(now, group, reply),
+            Order::Maintenance { on } => self.order_maintenance(on, reply),
         }
         Ok(())
     }
@@ -163,7 +188,7 @@ impl Controller {
             ));
         }
         let changes = difference(&self.config, &loaded.config);
-        if let Some(reason) = changes.refusal() {
+        if let Some(reason) = changes.refusal().or_else(|| self.bypass_refusal(&loaded.config)) {
             return Ok(Response::refused(reason));
         }
         match self.attach_for(&loaded.config) {
@@ -172,9 +197,13 @@ impl Controller {
                 return Ok(Response::refused(format!("nothing was changed: {error}")));
             }
         }
-        self.config = loaded.config;
+        if let Err(error) = self.checks.reconfigure(&loaded.config.checks) {
+            return Ok(Response::refused(format!("nothing was changed: {error}")));
+        }
+        let before = std::mem::replace(&mut self.config, loaded.config);
         self.credentials = credentials;
         self.apply_configuration(now)?;
+        self.exchange_bypass(&before);
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         let message = if changes.is_empty() { "nothing differs".into() } else { "reloaded".into() };
         Ok(Response::Done { message, warnings })
@@ -203,7 +232,10 @@ impl Controller {
                 reply.send(Response::refused("this node is not Active for any of it: nothing to release"));
             return;
         }
-        self.engine.handle_input(now, Input::Failover { group: number, cause: holdfast_engine::Cause::FailoverCommand });
+        self.engine.handle_input(
+            now,
+            Input::Failover { group: number, cause: holdfast_engine::Cause::FailoverCommand },
+        );
         self.failovers.push(PendingFailover { routers, reply });
     }
 
@@ -236,7 +268,7 @@ impl Controller {
         self.numbers.group_names().remove(&number?)
     }
 
-    fn name_of(&self, id: RouterId) -> String {
+    pub(super) fn name_of(&self, id: RouterId) -> String {
         self.routers.get(id).map_or_else(|| format!("#{}", id.0), |router| router.config.name.clone())
     }
 }

@@ -2,8 +2,8 @@
 //! changes when an interface comes, goes or changes under us.
 
 use super::controller::Controller;
-use super::plan;
 use super::peers::RouterTrust;
+use super::plan;
 use super::requests::Command;
 use super::routers::{INITIAL_STANDING, Router};
 use crate::config::validated::{Config, VirtualRouter};
@@ -22,6 +22,7 @@ impl Controller {
     /// Brings every room to `self.config`: at start, and after a reload has replaced it.
     pub(super) fn apply_configuration(&mut self, now: Instant) -> Result<(), DatapathError> {
         let (wanted, engine_config) = self.numbers.number(&self.config);
+        self.number_flap_units(now, &wanted);
         self.datapath.maps.write_settings(fence_number(&self.config))?;
         self.lease.set_span(plan::span(self.config.ha.controller_lease));
         self.set_stall_threshold();
@@ -32,6 +33,7 @@ impl Controller {
         self.engine.handle_input(now, Input::Configured(engine_config));
         self.perform_actions(now)?;
         self.drop_routers(&wanted)?;
+        self.configure_fitness(now)?;
         self.attach_links();
         self.datapath.maps.write_vips(self.routers.iter().map(|router| &router.spec))?;
         self.rewire(now)
@@ -105,7 +107,10 @@ impl Controller {
         match std::mem::take(&mut self.unsettled) {
             Unsettled::Nothing => return Ok(()),
             Unsettled::Addresses => {}
-            Unsettled::Links => self.attach_links(),
+            Unsettled::Links => {
+                self.attach_links();
+                self.read_ports(now);
+            }
         }
         self.rewire(now)
     }
@@ -227,6 +232,7 @@ impl Controller {
         }
         self.write_local_addresses()?;
         self.place_paths()?;
+        self.rewire_bypass()?;
         let links: Vec<u32> = self.datapath.links().iter().map(|link| link.ifindex).collect();
         for ifindex in links {
             self.write_link_policy(ifindex)?;
@@ -371,7 +377,7 @@ pub(super) enum WiringError {
     Datapath(#[from] DatapathError),
 }
 
-fn monitored_names(config: &Config) -> BTreeSet<String> {
+pub(super) fn monitored_names(config: &Config) -> BTreeSet<String> {
     let routers = config.virtual_routers.iter().map(|router| router.interface.clone());
     let pairs = config.link_pairs.iter().flat_map(|pair| [pair.inside.clone(), pair.outside.clone()]);
     routers.chain(pairs).collect()

@@ -228,6 +228,7 @@ fn grouped(second_heard: bool, paths_on: &[InterfaceId]) -> (Bench, Vec<Action>)
         paths: paths_on.iter().map(|interface| good_path(*interface, now)).collect(),
         ..owning_peer(now)
     });
+    bench.health(PeerHealth::Healthy, None);
     let silent = bench.now;
     bench.now = bench.now + WINDOW;
     let mut actions = bench.health(PeerHealth::Unhealthy, Some(silent));
