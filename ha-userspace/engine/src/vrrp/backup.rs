@@ -378,11 +378,20 @@ impl Router {
         }
     }
 
-    /// The silent peer from which this Backup is to take over.
-    pub(crate) fn lost_peer(&self) -> Option<PeerId> {
+    /// The silent peer from which this Backup is to take over, and since when it has been silent.
+    pub(crate) fn lost(&self) -> Option<(PeerId, Instant)> {
         match &self.state {
-            State::Backup(backup) => backup.lost.map(|lost| lost.peer),
+            State::Backup(backup) => backup.lost.map(|lost| (lost.peer, lost.since)),
             State::Initialize | State::Active(_) => None,
+        }
+    }
+
+    /// Not before `due`, for it has spoken since.
+    pub(crate) fn postpone_takeover(&mut self, due: Instant) {
+        if let State::Backup(backup) = &mut self.state
+            && let Some(lost) = &mut backup.lost
+        {
+            lost.due = lost.due.max(due);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use holdfast_engine::{
-    Action, Cause, EngineConfig, GroupId, Input, InterfaceId, Notice, PeerHealth, PeerReport, Role,
+    Action, Cause, Duration, EngineConfig, GroupId, Input, InterfaceId, Notice, PeerHealth, PeerReport, Role,
     RouterConfig, RouterId, Takeover, Units,
 };
 
@@ -87,6 +87,44 @@ fn an_advert_that_the_engine_knows_of_keeps_the_owner_too() {
     bench.hear(advert(peer(), 200));
     bench.now = bench.now + WINDOW;
     assert!(!took_over(&unhealthy(&mut bench, silent)));
+}
+
+#[test]
+fn a_peer_that_answers_no_check_but_speaks_is_waited_for_until_it_is_silent_too() {
+    for (after, waits) in [(nanos(0), false), (NANO, true)] {
+        let mut bench = Bench::keyed_backup();
+        let silent = bench.now;
+        bench.report(|now| owning_peer(now + after));
+        bench.now = bench.now + centis(20);
+        assert_eq!(took_over(&unhealthy(&mut bench, silent)), !waits, "{after:?}");
+    }
+    let mut bench = Bench::keyed_backup();
+    let silent = bench.now;
+    bench.now = bench.now + centis(20);
+    bench.report(owning_peer);
+    bench.health(PeerHealth::Unhealthy, Some(silent));
+    let spoke = bench.report_for(centis(100), owning_peer);
+    assert_eq!(causes(&spoke), []);
+    let last = bench.now;
+    bench.report(|_| owning_peer(last));
+    assert_eq!(bench.engine.next_deadline(), Some(last + WINDOW));
+    assert!(took_over(&bench.run_to_deadline()));
+}
+
+#[test]
+fn a_verdict_without_a_row_of_its_own_heeds_the_signs_of_a_whole_one() {
+    // A path that was unhealthy already missed one check more, or is answering again: its row says nothing of the others'.
+    let row = Duration::from_millis(150);
+    for (silent, needed) in [(Some(nanos(0)), row), (None, WINDOW)] {
+        for (age, kept) in [(needed, false), (nanos(needed.as_nanos() - 1), true)] {
+            let mut bench = Bench::keyed_backup();
+            bench.now = bench.now + age;
+            let since = silent.map(|age| bench.now - age);
+            let mut actions = bench.health(PeerHealth::Unhealthy, since);
+            actions.extend(bench.timeout());
+            assert_eq!(took_over(&actions), !kept, "{silent:?} {age:?}");
+        }
+    }
 }
 
 fn three() -> EngineConfig {
