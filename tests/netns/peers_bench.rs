@@ -3,7 +3,7 @@
 //! Starting a pair costs seconds, so a scenario plays several acts on one. Each act begins with a [`Mark`] and ends with a
 //! judgement of what has happened since, from outside (who answers, what traffic lost) and from the journals.
 
-use crate::support::{MS, SECOND, SOON, events};
+use crate::support::{MS, SOON, events};
 use holdfast_lab::clock::Moment;
 use holdfast_lab::daemon::{Daemon, Status};
 use holdfast_lab::forge::AdvertSpec;
@@ -91,12 +91,6 @@ impl Bench {
             let what = "the peer is healthy on every path";
             self.daemon(side).wait_status(what, 2 * SOON, is_peer_healthy).unwrap();
         }
-    }
-
-    /// Waits until the peer of `side` is in this health.
-    pub(crate) fn wait_peer(&self, side: Side, health: &str) {
-        let is = |status: &Status| status.0["peers"][0]["health"] == health;
-        self.daemon(side).wait_status(&format!("the peer is {health}"), SOON, is).unwrap();
     }
 
     /// Gives both other configurations, by reload.
@@ -211,7 +205,7 @@ fn is_peer_healthy(status: &Status) -> bool {
 /// A host of the LAN that sends what it likes, from its own hardware address or another.
 pub(crate) struct Stranger {
     pub(crate) socket: PacketSocket,
-    _host: Namespace,
+    host: Namespace,
 }
 
 impl Stranger {
@@ -223,7 +217,12 @@ impl Stranger {
             format!("addr add {STRANGER6}/64 dev eth0 nodad"),
         ])
         .unwrap();
-        Stranger { socket: PacketSocket::open(&host, "eth0").unwrap(), _host: host }
+        Stranger { socket: PacketSocket::open(&host, "eth0").unwrap(), host }
+    }
+
+    /// Another socket there, for what comes in.
+    pub(crate) fn ear(&self) -> PacketSocket {
+        PacketSocket::open(&self.host, "eth0").unwrap()
     }
 
     /// An advert for the LAN's virtual router, right in every respect.
@@ -246,9 +245,4 @@ pub(crate) fn link_local(side: Side) -> Ipv6Addr {
 /// `lan` and `wan` each for itself, without their group.
 pub(crate) fn ungrouped(config: String) -> String {
     config.replace("group = \"gateway\"\n", "")
-}
-
-/// Watches for `span`, in whole seconds or parts of them.
-pub(crate) fn watch(span: Duration) {
-    std::thread::sleep(span.min(10 * SECOND));
 }
