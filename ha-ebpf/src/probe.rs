@@ -148,11 +148,13 @@ fn judge<const LENGTH: usize>(
     let Some(head) = packet.message().filter(|head| is_between(head, node, path)) else {
         return VerdictReason::ProbeHeaderInvalid;
     };
+    let now = now_ns();
+    // The number on the wire follows from the secret: a peer with another secret is known by it.
     let Some(keys) = path.peer.keys(head.key_id) else {
+        path.note_bad_mac(now);
         return VerdictReason::ProbeKeyUnknown;
     };
     let mac = packet.mac(keys.receive);
-    let now = now_ns();
     let Some(message) = packet.message().filter(|message| mac == Some(message.mac)) else {
         path.note_bad_mac(now);
         return VerdictReason::ProbeMacInvalid;

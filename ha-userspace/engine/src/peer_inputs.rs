@@ -2,7 +2,7 @@
 //! ownership. Whether their adverts are borne out is in [`crate::corroboration`], fitness to own in [`crate::fitness`].
 
 use crate::action::{Action, Notice};
-use crate::config::{InterfaceId, PeerId, RouterId, Takeover, UnitId};
+use crate::config::{InterfaceId, PeerId, RouterId, UnitId};
 use crate::engine::Engine;
 use crate::peers::{PeerHealth, PeerReport, Units};
 use crate::time::{Duration, Instant};
@@ -23,6 +23,7 @@ impl Engine {
             self.review_pending(now, router, id, unit);
             self.review_successor(now, router, unit);
             self.review_rival(now, router, unit);
+            self.review_lost(router, id);
             if self.review_hearing(now, router, unit, interface) {
                 changed.push(router);
             }
@@ -121,19 +122,17 @@ impl Engine {
     ) {
         let Some(peer) = self.peers.get_mut(id) else { return };
         let before = core::mem::replace(&mut peer.health, health);
-        let (owned, lease_until) = (peer.report.owned, peer.report.lease_until);
+        let owned = peer.report.owned;
         if before == health {
             return;
         }
         if health == PeerHealth::Unhealthy {
             self.out.push(Action::Notify(Notice::PeerUnhealthy { peer: id }));
-            let due = match self.peers.takeover() {
-                Takeover::Fast => now,
-                Takeover::AfterLease => now.max(lease_until),
-            };
-            // One that was never heard of in this run has not fallen silent: adverts tell whether it owns.
-            if before == PeerHealth::Healthy {
-                self.take_over_from(now, id, owned, silent_since.unwrap_or(now), due);
+            // One that was never heard of in this run has not fallen silent: adverts tell whether it owns. So they do of one
+            // that may live under another secret.
+            if before == PeerHealth::Healthy && !self.peers.is_attacked(id, now) {
+                let since = self.peers.silent_from(silent_since, now);
+                self.take_over_from(now, id, owned, since);
             }
         } else if before == PeerHealth::Unhealthy {
             if health == PeerHealth::Healthy {
@@ -146,12 +145,23 @@ impl Engine {
 
     /// What was to be taken over from these peers is not.
     pub(crate) fn peer_found(&mut self, found: impl Fn(PeerId) -> bool) {
-        let waits = |router: &&Router| router.lost_peer().is_some_and(&found);
+        let waits = |router: &&Router| router.lost().is_some_and(|(peer, _)| found(peer));
         let waiting: Vec<RouterId> = self.roster().filter(waits).map(|router| router.config.id).collect();
         for router in waiting {
             if let Some((router, _)) = self.touch(router) {
                 router.owner_found();
             }
+        }
+    }
+
+    /// A peer that answers no check but speaks is not silent yet.
+    fn review_lost(&mut self, router: RouterId, id: PeerId) {
+        let lost = self.router(router).and_then(Router::lost).filter(|(peer, _)| *peer == id);
+        if let Some((_, since)) = lost
+            && let Some(due) = self.peers.takeover_due(id, since)
+            && let Some((router, _)) = self.touch(router)
+        {
+            router.postpone_takeover(due);
         }
     }
 
@@ -162,7 +172,9 @@ impl Engine {
 
     /// The routers that a silent peer owned, where a path of it ran over the router's own interface and nobody has a better
     /// claim.
-    fn take_over_from(&mut self, now: Instant, id: PeerId, owned: Units, since: Instant, due: Instant) {
+    fn take_over_from(&mut self, now: Instant, id: PeerId, owned: Units, since: Instant) {
+        let due = self.peers.takeover_due(id, since).map_or(now, |due| due.max(now));
+        let adverts_from = self.peers.adverts_speak_from(id, since);
         for router in self.owned_by(owned) {
             let Some((unit, interface)) = self.place(router) else { continue };
             let own_priority = self.router(router).map_or(0, Router::own_priority);
@@ -175,7 +187,7 @@ impl Engine {
                 continue;
             }
             if let Some((router, _)) = self.touch(router) {
-                router.owner_lost(id, since, due);
+                router.owner_lost(id, since, adverts_from, due);
             }
         }
     }

@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 
 /// Leases for which replies over the virtual router's own interface vouch for an owner whose adverts are missing.
 const LONGEST_VOUCH_LEASES: u64 = 10;
+/// How much sooner than after an interval a check may follow on the last one.
+const CHECK_JITTER_PERCENT: u64 = 25;
 /// Floor of the time after which hearing nobody is certain, so that a start or a hiccup is none.
 const SHORTEST_DEAFNESS: Duration = Duration::from_millis(400);
 /// Checks by which being heard by nobody settles later than hearing nobody: whoever is deaf has said so by then.
@@ -132,10 +134,6 @@ impl Peers {
         }
     }
 
-    pub(crate) const fn takeover(&self) -> Takeover {
-        self.takeover
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.known.is_empty()
     }
@@ -222,6 +220,38 @@ impl Peers {
             && self.is_fresh(peer, now)
             && peer.report.ready.contains(unit)
             && !peer.report.draining
+    }
+
+    /// From when on a sign of life speaks against a verdict of silence that is formed now.
+    ///
+    /// A row of missed checks that is shorter than checks can be apart, or none at all, belongs to a path that was unhealthy
+    /// already and has answered since.
+    pub(crate) fn silent_from(&self, silent_since: Option<Instant>, now: Instant) -> Instant {
+        let checks_apart = u64::from(self.check.failure_threshold.saturating_sub(1));
+        let shortest_row = self.check.interval.scaled(checks_apart * (100 - CHECK_JITTER_PERCENT), 100);
+        silent_since.map_or(now - self.window(), |since| since.min(now - shortest_row))
+    }
+
+    /// When what a peer owned may be taken over that has answered no check since `since`: as soon as nothing else was heard from
+    /// it for the window either, and, where so configured, its lease is over. `None` is at once.
+    pub(crate) fn takeover_due(&self, id: PeerId, since: Instant) -> Option<Instant> {
+        let report = &self.known.get(&id)?.report;
+        let spoke = report.heard_at.filter(|at| *at > since).map(|at| at + self.window());
+        let lease = (self.takeover == Takeover::AfterLease).then_some(report.lease_until);
+        spoke.max(lease)
+    }
+
+    /// From when on an advert in the peer's name speaks against its silence since `since`. What came earlier can have been
+    /// borne out by a word from before the silence, and anybody can copy an advert.
+    pub(crate) fn adverts_speak_from(&self, id: PeerId, since: Instant) -> Instant {
+        let peer = self.known.get(&id).filter(|peer| !peer.is_plain());
+        let spoken_for = peer.and_then(|peer| peer.report.heard_at).map(|at| at + self.window());
+        spoken_for.map_or(since, |until| until.max(since))
+    }
+
+    /// Whether messages with wrong MACs come in the peer's name.
+    pub(crate) fn is_attacked(&self, id: PeerId, now: Instant) -> bool {
+        self.known.get(&id).is_some_and(|peer| self.is_recent(peer.report.bad_mac_at, now))
     }
 
     /// Whether another peer than `lost` is ready for the unit with a better claim than ours: it is left to it.

@@ -102,10 +102,12 @@ fn the_wait_is_a_check_interval_and_twenty_milliseconds_at_least() {
     }
 }
 
+/// What a peer says instead, and why that is not what the advert says.
+type OtherWord = (&'static str, fn(PeerReport) -> PeerReport);
+
 #[test]
 fn a_word_that_says_something_else_bears_nothing_out() {
-    type Change = fn(PeerReport) -> PeerReport;
-    let words: [(&str, Change); 3] = [
+    let words: [OtherWord; 3] = [
         ("it owns nothing", |word| PeerReport { owned: Units::NONE, ..word }),
         ("it owns something else", |word| PeerReport { owned: Units(2), ..word }),
         ("its priority is lower", |word| PeerReport { priority: 199, ..word }),

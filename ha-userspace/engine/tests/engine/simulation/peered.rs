@@ -1,4 +1,4 @@
-//! Two nodes that check each other over the segment and a sync link, under every fault that each of them can have.
+//! Nodes that check each other over the segment and a sync link, under every fault that each of them can have.
 //!
 //! A steady fault may move the address once; after its first second no node changes state more than twice, and after half a
 //! minute none at all.
@@ -308,6 +308,63 @@ fn two_unfit_nodes_pass_nothing_back_and_forth() {
         assert!(world.transitions(failed) <= 2, "seed {seed}: {:?}", moves(&world, failed));
         assert_eq!(world.owners(ROUTER).len(), 1, "seed {seed}");
     });
+}
+
+#[test]
+fn loss_of_a_tenth_of_all_messages_moves_nothing() {
+    each_pair(|mut world, seed, _| {
+        let began = world.now;
+        world.loss_percent = 10;
+        world.run(Duration::from_secs(120));
+        assert_eq!(moves(&world, began), nothing(), "seed {seed}");
+    });
+}
+
+fn trio(seed: u64) -> World {
+    let router = |priority| vec![RouterConfig { advertisement_interval: centis(QUICK), ..keyed(priority) }];
+    let mut world = World::of_peers(seed, vec![router(200), router(150), router(100)]);
+    world.run(Duration::from_secs(20));
+    assert_eq!(world.owners(ROUTER), [0], "seed {seed}");
+    world.take_ownership(ROUTER);
+    let phase = world.roll(1_000_000_000);
+    world.run(nanos(phase as u64));
+    world
+}
+
+#[test]
+fn of_two_heirs_the_better_one_succeeds_and_the_other_stays_where_it_is() {
+    for seed in 0..SEEDS {
+        let mut world = trio(seed);
+        world.kill(0);
+        world.run(Duration::from_secs(5));
+        assert_eq!(world.owners(ROUTER), [1], "seed {seed}");
+        assert_eq!(world.causes(2, START), [], "seed {seed}");
+        let gap = world.take_ownership(ROUTER).nobody;
+        assert!(gap <= WINDOW + CHECK.interval + ADDRESS_TIME, "seed {seed}: {gap:?}");
+        world.kill(1);
+        world.run(Duration::from_secs(5));
+        assert_eq!(world.owners(ROUTER), [2], "seed {seed}");
+        let back = world.now;
+        world.restart(0);
+        world.run(Duration::from_secs(30));
+        assert_eq!(world.owners(ROUTER), [0], "seed {seed}");
+        assert_eq!(world.causes(2, back), [Cause::HigherPriority], "seed {seed}");
+    }
+}
+
+#[test]
+fn releases_forged_in_the_name_of_a_bystander_move_nothing() {
+    for seed in 0..SEEDS {
+        let mut world = trio(seed);
+        let began = world.now;
+        for _ in 0..1_000 {
+            for sender in [1, 2] {
+                world.forge(sender, ROUTER, 0, centis(QUICK));
+            }
+            world.run(centis(1));
+        }
+        assert_eq!(world.transitions(began), 0, "seed {seed}");
+    }
 }
 
 /// Two owners that reach each other: an advert of the winner, borne out by the next check at the latest, and its way.
