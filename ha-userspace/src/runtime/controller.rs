@@ -207,7 +207,7 @@ impl Controller {
         }
         self.settle_links(now)?;
         self.judge_timers()?;
-        self.review_fitness(now)?;
+        self.review_fitness(clock::now())?;
         self.settle_failovers();
         self.settle_maintenance();
         self.extend_lease()
