@@ -23,6 +23,8 @@ pub(crate) const STRANGER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 66);
 pub(crate) const STRANGER6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x66);
 /// The longest interval an advert can announce, in hundredths of a second.
 pub(crate) const LONGEST_INTERVAL: u16 = 4095;
+/// Every act that takes the ownership from A and gives it back is a flap: here they must add up to nothing.
+pub(crate) const FLAPS_FORGOTTEN: &str = "[flaps]\nmaximum_allowed = 1000\nwindow = \"1s\"\n\n";
 /// A question is given this long to be answered, and a datagram to arrive.
 const SETTLED: Duration = Duration::from_millis(250);
 /// The longest that questions may go unanswered while nothing happens: a busy machine.

@@ -1,7 +1,7 @@
 //! Cuts: one segment, one cable, one direction, everything. At most one move each, nothing that swings to and fro, and one
 //! owner at once when it heals.
 
-use crate::peers_bench::{Bench, Mark, ungrouped};
+use crate::peers_bench::{Bench, FLAPS_FORGOTTEN, Mark, ungrouped};
 use crate::support::{LAN, MS, SECOND, SOON, mac};
 use holdfast_lab::clock::Moment;
 use holdfast_lab::forge::mac_text;
@@ -20,7 +20,7 @@ const STABLE: Duration = Duration::from_secs(5);
 const SETTLING: Duration = Duration::from_millis(2500);
 
 fn peering() -> Peering {
-    Peering::every(CHECKS).lease(LEASE)
+    Peering::every(CHECKS).lease(LEASE).with(FLAPS_FORGOTTEN)
 }
 
 /// Transitions of a side since the mark, of its router on the LAN and on the WAN.

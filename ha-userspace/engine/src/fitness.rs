@@ -47,11 +47,17 @@ impl Engine {
         } else {
             hearing.is_mute().then(|| self.peers.mute_after())
         };
+        let doubt = self.peers.mute_after();
         let Some((router, out)) = self.touch(router) else { return false };
+        // Where a peer is not heard for a moment, nothing is known: only both directions proven, or time, ends what was certain.
         let next = match (router.impairment, settle) {
+            (_, None) if hearing.both_ways => Impairment::None,
+            (Impairment::Certain, None) => Impairment::Doubtful(now),
+            (Impairment::Doubtful(since), None) if now.since(since) <= doubt => Impairment::Doubtful(since),
             (_, None) => Impairment::None,
             (Impairment::None, Some(_)) => Impairment::Suspected(now),
             (Impairment::Suspected(since), Some(settle)) if now.since(since) > settle => Impairment::Certain,
+            (Impairment::Doubtful(_), Some(_)) => Impairment::Certain,
             (kept, Some(_)) => kept,
         };
         next != router.impairment && router.reassess(now, |_, impairment| *impairment = next, out)

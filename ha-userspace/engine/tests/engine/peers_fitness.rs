@@ -307,6 +307,28 @@ fn a_deaf_node_is_fit_again_when_it_hears() {
     assert_eq!(bench.view().unfit, None);
 }
 
+/// A mute node that does not hear its peer for a moment has no proof of muteness left, and none of health.
+#[test]
+fn muteness_outlives_a_moment_without_a_sign_of_it() {
+    let silent_here = |now| PeerReport {
+        paths: vec![dead_path(LAN, Some(false)), good_path(SYNC, now)],
+        ..ready_peer(now)
+    };
+    let mut bench = active(ready_peer);
+    bench.report_for(centis(200), unheard_by_it);
+    assert_eq!(bench.view().unfit, Some(Cause::Unheard));
+    bench.report(silent_here);
+    bench.report_for(MUTE_AFTER, silent_here);
+    assert_eq!(bench.view().unfit, Some(Cause::Unheard), "a stall of the peer is no recovery");
+    bench.report_for(CHECK.interval, unheard_by_it);
+    bench.report(silent_here);
+    bench.report_for(MUTE_AFTER, silent_here);
+    assert_eq!(bench.view().unfit, Some(Cause::Unheard), "every sign of it begins the wait anew");
+    bench.now = bench.now + NANO;
+    bench.report(silent_here);
+    assert_eq!(bench.view().unfit, None, "in the long run nothing speaks for it");
+}
+
 #[test]
 fn a_node_that_receives_frames_is_not_deaf() {
     let mut bench = active(ready_peer);
