@@ -76,6 +76,7 @@ impl Bench {
         self.daemon(side).status().unwrap()
     }
 
+    #[track_caller]
     /// Waits until `owner` alone is Active, the peers are healthy to each other on every path, and traffic flows.
     pub(crate) fn settle(&self, owner: Side) {
         self.pair.wait_active(owner, SOON).unwrap();
@@ -88,10 +89,14 @@ impl Bench {
         eventually_true("traffic", SOON, flows).unwrap();
     }
 
+    /// Waits until both are healthy to each other on every path.
+    #[track_caller]
     pub(crate) fn wait_healthy(&self) {
-        for side in Side::BOTH {
-            let what = "the peer is healthy on every path";
-            self.daemon(side).wait_status(what, 2 * SOON, is_peer_healthy).unwrap();
+        let healthy = |side| is_peer_healthy(&self.status(side));
+        let found = eventually_true("health on every path", 2 * SOON, || Side::BOTH.into_iter().all(healthy));
+        if let Err(error) = found {
+            let said = Side::BOTH.map(|side| self.daemon(side).cli_ok(&["status"]).unwrap());
+            panic!("{error}\n{}", said.join("\n"));
         }
     }
 

@@ -49,9 +49,11 @@ impl Engine {
         };
         let doubt = self.peers.mute_after();
         let Some((router, out)) = self.touch(router) else { return false };
-        // Where a peer is not heard for a moment, nothing is known: only both directions proven, or time, ends what was certain.
+        // What showed it may be gone and it not over: who is not heard is not sent to for long, since its address cannot be
+        // resolved any more. Only both directions proven end it, or time where no peer is there to tell.
         let next = match (router.impairment, settle) {
             (_, None) if hearing.both_ways => Impairment::None,
+            (Impairment::Certain | Impairment::Doubtful(_), None) if hearing.paths > 0 => Impairment::Certain,
             (Impairment::Certain, None) => Impairment::Doubtful(now),
             (Impairment::Doubtful(since), None) if now.since(since) <= doubt => Impairment::Doubtful(since),
             (_, None) => Impairment::None,

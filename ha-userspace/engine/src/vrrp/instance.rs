@@ -71,7 +71,7 @@ pub(crate) enum Impairment {
     /// Suspected since then.
     Suspected(Instant),
     Certain,
-    /// It was certain, and since then nothing has shown it, nor that it is over.
+    /// It was certain, and since then no peer has been there to tell.
     Doubtful(Instant),
 }
 
