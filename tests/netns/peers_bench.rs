@@ -23,6 +23,8 @@ pub(crate) const STRANGER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 66);
 pub(crate) const STRANGER6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x66);
 /// The longest interval an advert can announce, in hundredths of a second.
 pub(crate) const LONGEST_INTERVAL: u16 = 4095;
+/// Every act that takes the ownership from A and gives it back is a flap: here they must add up to nothing.
+pub(crate) const FLAPS_FORGOTTEN: &str = "[flaps]\nmaximum_allowed = 1000\nwindow = \"1s\"\n\n";
 /// A question is given this long to be answered, and a datagram to arrive.
 const SETTLED: Duration = Duration::from_millis(250);
 /// The longest that questions may go unanswered while nothing happens: a busy machine.
@@ -79,6 +81,7 @@ impl Bench {
         self.daemon(side).status().unwrap()
     }
 
+    #[track_caller]
     /// Waits until `owner` alone is Active, the peers are healthy to each other on every path, and traffic flows.
     pub(crate) fn settle(&self, owner: Side) {
         self.pair.wait_active(owner, SOON).unwrap();
@@ -91,10 +94,14 @@ impl Bench {
         eventually_true("traffic", SOON, flows).unwrap();
     }
 
+    /// Waits until both are healthy to each other on every path.
+    #[track_caller]
     pub(crate) fn wait_healthy(&self) {
-        for side in Side::BOTH {
-            let what = "the peer is healthy on every path";
-            self.daemon(side).wait_status(what, 2 * SOON, is_peer_healthy).unwrap();
+        let healthy = |side| is_peer_healthy(&self.status(side));
+        let found = eventually_true("health on every path", 2 * SOON, || Side::BOTH.into_iter().all(healthy));
+        if let Err(error) = found {
+            let said = Side::BOTH.map(|side| self.daemon(side).cli_ok(&["status"]).unwrap());
+            panic!("{error}\n{}", said.join("\n"));
         }
     }
 

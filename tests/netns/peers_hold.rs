@@ -1,7 +1,7 @@
 //! A controller that stops, dies or is killed while its data plane answers on: held for as long as its lease, then
 //! succeeded once.
 
-use crate::peers_bench::Bench;
+use crate::peers_bench::{Bench, FLAPS_FORGOTTEN};
 use crate::support::{MS, SECOND, SOON};
 use holdfast_lab::clock::Moment;
 use holdfast_lab::gateway_pair::Peering;
@@ -17,7 +17,7 @@ const LEASE: Duration = Duration::from_millis(500);
 const MARGIN: Duration = Duration::from_millis(300);
 
 fn peering() -> Peering {
-    Peering::every(CHECKS).lease(LEASE)
+    Peering::every(CHECKS).lease(LEASE).with(FLAPS_FORGOTTEN)
 }
 
 /// Twenty stops of 0.8 of the lease: nobody moves, one answers throughout.

@@ -47,11 +47,19 @@ impl Engine {
         } else {
             hearing.is_mute().then(|| self.peers.mute_after())
         };
+        let doubt = self.peers.mute_after();
         let Some((router, out)) = self.touch(router) else { return false };
+        // What showed it may be gone and it not over: who is not heard is not sent to for long, since its address cannot be
+        // resolved any more. Only both directions proven end it, or time where no peer is there to tell.
         let next = match (router.impairment, settle) {
+            (_, None) if hearing.both_ways => Impairment::None,
+            (Impairment::Certain | Impairment::Doubtful(_), None) if hearing.paths > 0 => Impairment::Certain,
+            (Impairment::Certain, None) => Impairment::Doubtful(now),
+            (Impairment::Doubtful(since), None) if now.since(since) <= doubt => Impairment::Doubtful(since),
             (_, None) => Impairment::None,
             (Impairment::None, Some(_)) => Impairment::Suspected(now),
             (Impairment::Suspected(since), Some(settle)) if now.since(since) > settle => Impairment::Certain,
+            (Impairment::Doubtful(_), Some(_)) => Impairment::Certain,
             (kept, Some(_)) => kept,
         };
         next != router.impairment && router.reassess(now, |_, impairment| *impairment = next, out)

@@ -6,7 +6,7 @@ use crate::config::{InterfaceId, PeerId, RouterId, UnitId};
 use crate::engine::Engine;
 use crate::peers::{PeerHealth, PeerReport, Units};
 use crate::time::{Duration, Instant};
-use crate::vrrp::{Impairment, Router, State};
+use crate::vrrp::{Router, State};
 
 /// The same alarm about a peer's authentication is not repeated sooner.
 const ALARM_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ impl Engine {
         let router = self.router(router)?;
         let silent_from = router.silent_from()?;
         // One that is heard but cannot hear lets the owner be for as long as that one says it owns.
-        if router.impairment == Impairment::Certain
+        if router.impairment.is_certain()
             && let Some((peer, owner)) = self.peers.claimant(unit, now)
         {
             return Some((peer, owner.report.lease_until));

@@ -339,7 +339,9 @@ impl Peers {
             let witness = self.is_ready(peer, unit, now);
             for path in peer.report.paths.iter().filter(|path| path.interface == Some(interface)) {
                 let we_hear = self.is_recent(path.heard_at, now);
+                hearing.paths += 1;
                 hearing.anybody |= we_hear;
+                hearing.both_ways |= we_hear && path.hears_us == Some(true);
                 hearing.heard_unheard |= !we_hear && path.hears_us == Some(true);
                 hearing.unheard_by_all &= path.hears_us == Some(false) || !witness;
                 hearing.witnesses += usize::from(witness && we_hear);
@@ -352,10 +354,14 @@ impl Peers {
 /// Answers of [`Peers::hearing_on`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHearing {
+    /// Paths here of peers that are heard, here or elsewhere.
+    pub(crate) paths: usize,
     /// Paths on which we hear a peer that is ready for the unit.
     pub(crate) witnesses: usize,
     /// We hear some peer here.
     pub(crate) anybody: bool,
+    /// We hear a peer here that says it hears us.
+    pub(crate) both_ways: bool,
     /// A peer hears us here and we do not hear it.
     pub(crate) heard_unheard: bool,
     /// Every peer that is ready says that it does not hear us here.
@@ -364,7 +370,7 @@ pub(crate) struct SegmentHearing {
 
 impl Default for SegmentHearing {
     fn default() -> Self {
-        Self { witnesses: 0, anybody: false, heard_unheard: false, unheard_by_all: true }
+        Self { paths: 0, witnesses: 0, anybody: false, both_ways: false, heard_unheard: false, unheard_by_all: true }
     }
 }
 

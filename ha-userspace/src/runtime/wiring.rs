@@ -30,6 +30,8 @@ impl Controller {
         for (id, config) in &wanted {
             self.take_up(*id, config)?;
         }
+        // Routers that are as they were may have to listen to others: trust and peers are not of their making.
+        self.retrust()?;
         self.engine.handle_input(now, Input::Configured(engine_config));
         self.perform_actions(now)?;
         self.drop_routers(&wanted)?;

@@ -71,6 +71,14 @@ pub(crate) enum Impairment {
     /// Suspected since then.
     Suspected(Instant),
     Certain,
+    /// It was certain, and since then no peer has been there to tell.
+    Doubtful(Instant),
+}
+
+impl Impairment {
+    pub(crate) const fn is_certain(self) -> bool {
+        matches!(self, Impairment::Certain | Impairment::Doubtful(_))
+    }
 }
 
 /// One virtual router.
@@ -145,7 +153,7 @@ impl Router {
 
     /// Why this node should not own the router, if so.
     pub(crate) fn unfit(&self) -> Option<Cause> {
-        let unheard = (self.impairment == Impairment::Certain).then_some(Cause::Unheard);
+        let unheard = self.impairment.is_certain().then_some(Cause::Unheard);
         self.standing.unfit.or(unheard).filter(|_| self.config.priority != election::OWNER)
     }
 

@@ -307,6 +307,39 @@ fn a_deaf_node_is_fit_again_when_it_hears() {
     assert_eq!(bench.view().unfit, None);
 }
 
+/// Who is not heard is not sent to for long, as its address cannot be resolved: the proof of muteness ends before muteness does.
+#[test]
+fn muteness_and_deafness_outlive_the_signs_of_them() {
+    let silent_here = |now| PeerReport {
+        paths: vec![dead_path(LAN, Some(false)), good_path(SYNC, now)],
+        ..ready_peer(now)
+    };
+    for sign in [unheard_by_it, hears_us_only] {
+        let mut bench = active(ready_peer);
+        bench.report_for(centis(200), sign);
+        assert_eq!(bench.view().unfit, Some(Cause::Unheard));
+        bench.report_for(Duration::from_secs(60), silent_here);
+        assert_eq!(bench.view().unfit, Some(Cause::Unheard), "no sign is no recovery");
+        bench.report(ready_peer);
+        assert_eq!(bench.view().unfit, None, "both directions are");
+    }
+}
+
+#[test]
+fn where_no_peer_is_there_to_tell_a_node_is_fit_again_in_time() {
+    let mut bench = active(ready_peer);
+    bench.report_for(centis(200), unheard_by_it);
+    let gone = unheard_by_it(bench.now);
+    bench.now = bench.now + WINDOW + NANO;
+    bench.report(|_| gone.clone());
+    bench.now = bench.now + MUTE_AFTER;
+    bench.report(|_| gone.clone());
+    assert_eq!(bench.view().unfit, Some(Cause::Unheard), "a stall of the peer is no recovery");
+    bench.now = bench.now + NANO;
+    bench.report(|_| gone.clone());
+    assert_eq!(bench.view().unfit, None);
+}
+
 #[test]
 fn a_node_that_receives_frames_is_not_deaf() {
     let mut bench = active(ready_peer);
