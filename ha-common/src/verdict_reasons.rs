@@ -9,6 +9,8 @@ pub enum Verdict {
     Drop,
     /// Sent back out of the interface it came in on.
     Transmit,
+    /// Sent out of the other port of its pair.
+    Redirect,
 }
 
 /// Slots per counter array; more than there are reasons, so that a new one does not change the layout.
@@ -158,6 +160,10 @@ verdict_reasons! {
     ProbeOldIncarnation = 54, "probe-old-incarnation", Drop;
     /// A probe that was sent on another path than the one it came in on.
     ProbePathMismatch = 55, "probe-path-mismatch", Drop;
+    /// Sent as it is to the other port of an engaged bypass pair.
+    Bypassed = 56, "bypassed", Redirect;
+    /// The pair is in bypass, but its other port does not exist.
+    BypassPortMissing = 57, "bypass-port-missing", Drop;
 }
 
 const _: () = assert!(VerdictReason::ALL.len() <= REASON_SLOTS);

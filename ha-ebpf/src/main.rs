@@ -5,6 +5,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod bypass;
 mod classify;
 mod count;
 mod cursor;
@@ -12,9 +13,13 @@ mod egress;
 mod fence;
 mod maps;
 mod outcome;
+mod peers;
+mod probe;
+mod probe_answer;
 mod report;
 mod rewrite;
 mod router;
+mod trust;
 mod vips;
 mod vrrp;
 

@@ -32,6 +32,7 @@ impl Outcome {
             Verdict::Pass => xdp_action::XDP_PASS,
             Verdict::Drop => xdp_action::XDP_DROP,
             Verdict::Transmit => xdp_action::XDP_TX,
+            Verdict::Redirect => xdp_action::XDP_REDIRECT,
         }
     }
 
@@ -44,7 +45,7 @@ impl Outcome {
         count::verdict(reason);
         match reason.verdict() {
             Verdict::Drop => TC_ACT_SHOT,
-            Verdict::Pass | Verdict::Transmit => TC_NEXT,
+            Verdict::Pass | Verdict::Transmit | Verdict::Redirect => TC_NEXT,
         }
     }
 }

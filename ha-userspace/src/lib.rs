@@ -3,6 +3,7 @@
 //! Data flows one way: `datapath` (maps and ring) -> engine -> `effects`; `runtime` drives, `control` and `cli` show.
 
 pub mod bpf_object;
+pub mod bypass;
 pub mod checks;
 pub mod cli;
 pub mod config;
@@ -10,4 +11,5 @@ pub mod control;
 pub mod datapath;
 pub mod effects;
 pub mod journal;
+pub mod probes;
 pub mod runtime;

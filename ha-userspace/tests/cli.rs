@@ -265,6 +265,11 @@ impl FakeDaemon {
             }
             Order::Failover { group: Some(group) } => Response::refused(format!("no group \"{group}\"")),
             Order::Failover { group: None } => Response::done("released"),
+            Order::Maintenance { on } => Response::done(format!("maintenance: {on}")),
+            Order::Bypass { switch, pair } => match pair {
+                Some(pair) => Response::done(format!("{pair}: {switch:?}")),
+                None => Response::refused("edge: it lies"),
+            },
         }
     }
 
@@ -309,6 +314,10 @@ fn orders_and_refusals() {
     assert_eq!(json, serde_json::json!({ "done": true, "message": "released", "warnings": [] }));
     let ran = daemon.run(&["failover", "x"]);
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (1, "", "holdfast: no group \"x\"\n"));
+    let ran = daemon.run(&["bypass", "engage", "edge"]);
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "edge: Engage\n", ""));
+    let ran = daemon.run(&["bypass", "release"]);
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (1, "", "holdfast: edge: it lies\n"));
     let ran = daemon.run(&["failover", "x", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!((ran.code, json), (1, serde_json::json!({ "done": false, "reason": "no group \"x\"" })));
@@ -327,8 +336,10 @@ const STATUS: &str = r#"{ "schema": 1,
       "checksum_sent": "rfc9568", "checksum_heard": "rfc5798", "adverts_sent": 0, "adverts_received": 9,
       "adverts_answered_in_xdp": 0, "priority_zero_sent": 0, "priority_zero_received": 0, "transitions": 0, "discards": {}}],
   "peers": [], "links": [], "link_pairs": [],
-  "flaps": {"count": 0, "window_ns": 600000000000, "maximum_allowed": 3, "latched": false},
-  "bypass": {"driver": "none", "engaged": false, "pairs": []},
+  "flaps": {"count": 0, "window_ns": 600000000000, "maximum_allowed": 3, "latched": false, "reason": null,
+      "hold_remaining_ns": 0, "release_in_ns": null, "next_expiry_in_ns": null},
+  "bypass": {"driver": "none", "topology": null, "engaged": false, "wanted": [], "pairs": [], "faults": [],
+      "watchdog": null},
   "data_plane": {"program": "holdfast_xdp", "attached": true, "verdicts": {"advert-absorbed": 9}} }"#;
 
 #[test]

@@ -6,6 +6,7 @@ use ha_common::verdict_reasons::{REASON_SLOTS, Verdict, VerdictReason};
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 const XDP_TX: u32 = 3;
+const XDP_REDIRECT: u32 = 4;
 const TC_NEXT: u32 = u32::MAX;
 const TC_SHOT: u32 = 2;
 
@@ -56,6 +57,11 @@ impl Fixture {
         self
     }
 
+    pub(crate) fn with_router(mut self, router: u32) -> Self {
+        self.router = Some(router);
+        self
+    }
+
     pub(crate) fn without_router(mut self) -> Self {
         self.router = None;
         self
@@ -85,8 +91,9 @@ impl Fixture {
             (Way::In, Verdict::Pass) => XDP_PASS,
             (Way::In, Verdict::Drop) => XDP_DROP,
             (Way::In, Verdict::Transmit) => XDP_TX,
+            (Way::In, Verdict::Redirect) => XDP_REDIRECT,
             (Way::Out, Verdict::Drop) => TC_SHOT,
-            (Way::Out, Verdict::Pass | Verdict::Transmit) => TC_NEXT,
+            (Way::Out, Verdict::Pass | Verdict::Transmit | Verdict::Redirect) => TC_NEXT,
         }
     }
 
@@ -109,7 +116,7 @@ impl Fixture {
         match self.way {
             Way::In => {
                 assert_eq!(received, one, "{}: traffic in", self.what);
-                let answered = self.verdict == Some(VerdictReason::AdvertAnswered);
+                let answered = self.verdict.map(VerdictReason::verdict) == Some(Verdict::Transmit);
                 let expected = if answered { (1, length_after as u64) } else { (0, 0) };
                 assert_eq!(sent, expected, "{}: traffic out", self.what);
             }

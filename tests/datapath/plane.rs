@@ -1,7 +1,8 @@
 //! The data plane under test: the object loaded without pins, its maps arranged and read back.
 
 use super::frames::{self, address_v6, hex};
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::xdp::DevMap;
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::tc::TcAttachType;
 use aya::programs::xdp::XdpMode;
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
@@ -9,15 +10,22 @@ use aya::{Ebpf, EbpfLoader, Pod};
 use ha_common::maps::keys::{RouterKey, SourceKey, VipKey, filter_bit, mapped};
 use ha_common::maps::names;
 use ha_common::maps::values::{
-    AdvertTemplate, Head, Lease, LinkCounters, LinkPolicy, MAX_ADVERT_FRAME, RouterPolicy, RouterState,
-    RouterVerdicts, Settings, checksum_form, fence, flag, role,
+    AdvertTemplate, BypassLink, BypassPair, Head, Lease, LinkCounters, LinkPolicy, MAX_ADVERT_FRAME,
+    RouterPolicy, RouterState, RouterVerdicts, Settings, bypass_flag, checksum_form, fence, flag, role,
 };
-use ha_common::ring_events::AdvertEvent;
+use ha_common::ring_events::{AdvertEvent, PeerEvent};
 use ha_common::verdict_reasons::{REASON_SLOTS, VerdictReason};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 pub(crate) const LINK_SLOT: u32 = 3;
 pub(crate) const IFINDEX: u32 = 5;
+/// Slot of the other port of the bypass pair.
+const PARTNER_SLOT: u32 = 6;
+/// The bypass pair under test.
+const PAIR: u32 = 2;
+/// The loopback interface: a port that exists everywhere. A test run does not send to it.
+const LOOPBACK: u32 = 1;
 pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 /// The VRRPv3 IPv4 router with VRID 51.
 pub(crate) const V4: u32 = 7;
@@ -70,17 +78,18 @@ impl Plane {
     /// Back to what [`Plane::new`] gave; counters go on.
     pub(crate) fn reset(&mut self) {
         self.clear::<[u8; 16]>(names::LOCAL_ADDRESSES);
-        self.clear::<SourceKey>(names::ADVERT_SOURCES);
+        self.forget_sources();
         self.clear::<RouterKey>(names::ROUTER_SLOTS);
         for slot in [V4, V6, V2] {
             self.set(names::ROUTER_STATES, slot, RouterState::default());
             self.template(slot, &[]);
         }
-        self.events();
+        self.forget_peers();
+        self.drain_ring();
         self.arrange();
     }
 
-    fn clear<K: Pod>(&mut self, name: &str) {
+    pub(crate) fn clear<K: Pod>(&mut self, name: &str) {
         let mut map = self.hash::<K>(name);
         let keys: Vec<K> = map.keys().collect::<Result<_, _>>().expect("keys");
         for key in &keys {
@@ -92,6 +101,7 @@ impl Plane {
         self.lease_until(now_ns() + 60 * SECOND_NS);
         self.fence(fence::VIP);
         self.link(3, 0);
+        self.no_wire();
         for (slot, version, family, vlan) in [(V4, 3, 4, 0), (V6, 3, 6, 0), (V2, 2, 4, u32::from(V2_VLAN))] {
             self.router_key(slot, vlan, family);
             self.set(names::ROUTER_POLICIES, slot, policy(version, family, vlan));
@@ -107,15 +117,15 @@ impl Plane {
         self.hash(names::ROUTER_SLOTS).insert(key, slot, 0).expect("router slot");
     }
 
-    fn array<T: Pod>(&mut self, name: &str) -> Array<&mut MapData, T> {
+    pub(crate) fn array<T: Pod>(&mut self, name: &str) -> Array<&mut MapData, T> {
         Array::try_from(self.ebpf.map_mut(name).expect(name)).expect(name)
     }
 
-    fn hash<K: Pod>(&mut self, name: &str) -> HashMap<&mut MapData, K, u32> {
+    pub(crate) fn hash<K: Pod>(&mut self, name: &str) -> HashMap<&mut MapData, K, u32> {
         HashMap::try_from(self.ebpf.map_mut(name).expect(name)).expect(name)
     }
 
-    fn set<T: Pod>(&mut self, name: &str, slot: u32, value: T) {
+    pub(crate) fn set<T: Pod>(&mut self, name: &str, slot: u32, value: T) {
         self.array(name).set(slot, value, 0).expect(name);
     }
 
@@ -134,6 +144,38 @@ impl Plane {
         self.set(names::LINKS, LINK_SLOT, policy);
     }
 
+    /// Makes the interface an end of a wire, whose other end exists or not.
+    pub(crate) fn wire(&mut self, partner: bool) {
+        self.wire_of_interface(IFINDEX);
+        let ports = self.ebpf.map_mut(names::BYPASS_PORTS).expect("ports");
+        let mut ports = DevMap::try_from(ports).expect("device map");
+        ports.set(LINK_SLOT, if partner { LOOPBACK } else { 0 }, None, 0).expect("port");
+    }
+
+    /// As [`Plane::wire`], written for an interface of that index; ports are left as they are.
+    pub(crate) fn wire_of_interface(&mut self, ifindex: u32) {
+        let head = Head::of::<BypassLink>();
+        let flags = bypass_flag::PAIRED;
+        let link = BypassLink { head, flags, ifindex, pair: PAIR, partner_slot: PARTNER_SLOT };
+        self.set(names::BYPASS_LINKS, LINK_SLOT, link);
+    }
+
+    fn no_wire(&mut self) {
+        self.wire(false);
+        let head = Head::of::<BypassLink>();
+        let link = BypassLink { head, flags: 0, ifindex: 0, pair: 0, partner_slot: 0 };
+        self.set(names::BYPASS_LINKS, LINK_SLOT, link);
+        self.bypass_pair(false, false);
+    }
+
+    /// The state of the pair.
+    pub(crate) fn bypass_pair(&mut self, engaged: bool, on_controller_loss: bool) {
+        let head = Head::of::<BypassPair>();
+        let on_controller_loss = u32::from(on_controller_loss);
+        let pair = BypassPair { head, engaged: u32::from(engaged), on_controller_loss };
+        self.set(names::BYPASS_PAIRS, PAIR, pair);
+    }
+
     fn virtual_address(&mut self, slot: u32, ifindex: u32, address: [u8; 16]) {
         self.hash(names::VIPS).insert(VipKey { ifindex, address }, slot, 0).expect("virtual address");
         let low = u32::from_be_bytes(address[12..].try_into().expect("four bytes"));
@@ -147,8 +189,19 @@ impl Plane {
         self.hash::<[u8; 16]>(names::LOCAL_ADDRESSES).insert(address, 1, 0).expect("local address");
     }
 
+    /// Lets the router listen to a sender, whose word suffices.
     pub(crate) fn trust(&mut self, router: u32, address: [u8; 16]) {
-        self.hash(names::ADVERT_SOURCES).insert(SourceKey { router, address }, 1, 0).expect("source");
+        self.trust_as(router, address, 0);
+    }
+
+    /// Lets the router listen to a sender under a value of `ADVERT_SOURCES`.
+    pub(crate) fn trust_as(&mut self, router: u32, address: [u8; 16], value: u32) {
+        self.hash(names::ADVERT_SOURCES).insert(SourceKey { router, address }, value, 0).expect("source");
+    }
+
+    /// Nobody is listened to by a router that restricts its senders.
+    pub(crate) fn forget_sources(&mut self) {
+        self.clear::<SourceKey>(names::ADVERT_SOURCES);
     }
 
     /// Changes a router's policy.
@@ -210,29 +263,59 @@ impl Plane {
     }
 
     pub(crate) fn traffic(&mut self) -> LinkCounters {
+        self.traffic_of(LINK_SLOT)
+    }
+
+    /// Traffic of the other port of the bypass pair.
+    pub(crate) fn partner_traffic(&mut self) -> LinkCounters {
+        self.traffic_of(PARTNER_SLOT)
+    }
+
+    fn traffic_of(&mut self, slot: u32) -> LinkCounters {
         let map = self.ebpf.map_mut(names::LINK_COUNTERS).expect("link counters");
         let map: PerCpuArray<_, LinkCounters> = PerCpuArray::try_from(map).expect("per-CPU array");
-        map.get(&LINK_SLOT, 0).expect("counters").iter().fold(LinkCounters::default(), |sum, cpu| {
-            LinkCounters {
-                rx_packets: sum.rx_packets + cpu.rx_packets,
-                rx_bytes: sum.rx_bytes + cpu.rx_bytes,
-                tx_packets: sum.tx_packets + cpu.tx_packets,
-                tx_bytes: sum.tx_bytes + cpu.tx_bytes,
-            }
+        map.get(&slot, 0).expect("counters").iter().fold(LinkCounters::default(), |sum, cpu| LinkCounters {
+            rx_packets: sum.rx_packets + cpu.rx_packets,
+            rx_bytes: sum.rx_bytes + cpu.rx_bytes,
+            tx_packets: sum.tx_packets + cpu.tx_packets,
+            tx_bytes: sum.tx_bytes + cpu.tx_bytes,
         })
     }
 
-    /// Takes everything out of the event ring.
+    /// Takes everything out of the event ring; what it says of peers is dropped.
     pub(crate) fn events(&mut self) -> Vec<AdvertEvent> {
+        self.drain_ring().0
+    }
+
+    /// Takes everything out of the event ring; what it says of adverts is dropped.
+    pub(crate) fn peer_events(&mut self) -> Vec<PeerEvent> {
+        self.drain_ring().1
+    }
+
+    fn drain_ring(&mut self) -> (Vec<AdvertEvent>, Vec<PeerEvent>) {
         let map = self.ebpf.map_mut(names::EVENTS).expect("events");
         let mut ring = RingBuf::try_from(map).expect("ring");
-        let mut events = Vec::new();
+        let (mut adverts, mut peers) = (Vec::new(), Vec::new());
         while let Some(record) = ring.next() {
+            if record.len() == size_of::<PeerEvent>() {
+                // SAFETY: a record of this size is a `PeerEvent`, for which any bytes are valid.
+                peers.push(unsafe { record.as_ptr().cast::<PeerEvent>().read_unaligned() });
+                continue;
+            }
             assert_eq!(record.len(), size_of::<AdvertEvent>());
             // SAFETY: a record of this size is an `AdvertEvent`, for which any bytes are valid.
-            events.push(unsafe { record.as_ptr().cast::<AdvertEvent>().read_unaligned() });
+            adverts.push(unsafe { record.as_ptr().cast::<AdvertEvent>().read_unaligned() });
         }
-        events
+        (adverts, peers)
+    }
+
+    pub(crate) fn map_descriptor(&self, name: &str) -> BorrowedFd<'_> {
+        let Map::Array(map) = self.ebpf.map(name).expect(name) else { panic!("{name} is no array") };
+        map.fd().as_fd()
+    }
+
+    pub(crate) fn program_descriptor(&self, name: &str) -> BorrowedFd<'_> {
+        self.ebpf.program(name).expect(name).fd().expect(name).as_fd()
     }
 
     pub(crate) fn ingress(&mut self, frame: &[u8]) -> Run {

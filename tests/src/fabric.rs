@@ -22,6 +22,31 @@ pub fn attach_foreign_xdp(host: &Namespace, interface: &str) -> Result<()> {
     attached.with_context(|| format!("attaching an XDP program to {interface}"))
 }
 
+/// Joins a host's `interface` to another one's by a wire of its own, for frames of up to `mtu` bytes. Whatever either
+/// end is given by XDP redirect is taken in at the other.
+pub fn connect_hosts(near: (&Namespace, &str), far: (&Namespace, &str), mtu: u32) -> Result<()> {
+    let ((near_host, near_name), (far_host, far_name)) = (near, far);
+    near_host.ip_batch(&[format!(
+        "link add name {near_name} mtu {mtu} type veth peer name {far_name} mtu {mtu} netns {}",
+        far_host.name()
+    )])?;
+    for (host, name) in [near, far] {
+        host.ip_batch(&[format!("link set {name} addrgenmode none up")])?;
+        host.enter(|| {
+            link_ioctl::disable_checksum_offload(name)?;
+            link_ioctl::enable_receive_offload(name)
+        })?
+        .with_context(|| format!("offloads of {name} in {}", host.name()))?;
+    }
+    Ok(())
+}
+
+/// Whether an interface takes VLAN tags off what it receives.
+pub fn strips_tags(host: &Namespace, interface: &str) -> Result<bool> {
+    let asked = host.enter(|| link_ioctl::strips_tags(interface))?;
+    asked.with_context(|| format!("offloads of {interface} in {}", host.name()))
+}
+
 /// One end of a wire at the fabric. Copies name the same port.
 #[derive(Clone, Debug)]
 pub struct Port {

@@ -7,6 +7,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 const SIOCETHTOOL: libc::c_ulong = 0x8946;
 const ETHTOOL_STXCSUM: u32 = 0x17;
+const ETHTOOL_SGRO: u32 = 0x2c;
+const ETHTOOL_GFLAGS: u32 = 0x25;
+const FLAG_RX_VLAN: u32 = 1 << 8;
 
 #[repr(C)]
 struct EthtoolValue {
@@ -37,10 +40,25 @@ pub(crate) fn mac(interface: &str) -> Result<[u8; 6]> {
 
 /// Turns transmit checksum offload off, so that frames on the wire carry complete checksums.
 pub(crate) fn disable_checksum_offload(interface: &str) -> Result<()> {
-    let mut value = EthtoolValue { command: ETHTOOL_STXCSUM, data: 0 };
+    ethtool(interface, ETHTOOL_STXCSUM, 0).map(drop)
+}
+
+/// Turns generic receive offload on. A veth then takes in what its peer is sent by XDP redirect, at any frame size.
+pub(crate) fn enable_receive_offload(interface: &str) -> Result<()> {
+    ethtool(interface, ETHTOOL_SGRO, 1).map(drop)
+}
+
+/// Whether the interface takes VLAN tags off what it receives.
+pub(crate) fn strips_tags(interface: &str) -> Result<bool> {
+    Ok(ethtool(interface, ETHTOOL_GFLAGS, 0)? & FLAG_RX_VLAN != 0)
+}
+
+fn ethtool(interface: &str, command: u32, data: u32) -> Result<u32> {
+    let mut value = EthtoolValue { command, data };
     let mut request = request_for(interface)?;
     request.ifr_ifru.ifru_data = (&raw mut value).cast();
-    call(SIOCETHTOOL, &mut request)
+    call(SIOCETHTOOL, &mut request)?;
+    Ok(value.data)
 }
 
 fn request_for(interface: &str) -> Result<libc::ifreq> {

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Longest frame the lab looks at.
 const FRAME_ROOM: usize = 9216;
+/// Where a VLAN tag stands: behind the addresses.
+const TAG_AT: usize = 12;
 
 /// An AF_PACKET socket in promiscuous mode. Needs no thread in the namespace once it is open.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub struct PacketSocket {
 pub struct Frame {
     /// When the kernel received or sent it.
     pub at: Moment,
-    /// From the destination MAC on, without VLAN tags that the kernel took off.
+    /// From the destination MAC on, without VLAN tags that the kernel took off; see [`PacketSocket::with_tags`].
     pub bytes: Vec<u8>,
     /// Sent by the host whose interface this is.
     pub outgoing: bool,
@@ -73,6 +75,12 @@ impl PacketSocket {
         if bound { Ok(PacketSocket { socket, mac }) } else { Err(Error::last_os_error()) }
     }
 
+    /// Gives frames with the VLAN tag that the kernel took off back in its place.
+    pub fn with_tags(self) -> Result<Self> {
+        stamped::set_option(self.socket.as_fd(), libc::SOL_PACKET, libc::PACKET_AUXDATA, 1)?;
+        Ok(self)
+    }
+
     /// Takes in only frames from this hardware address from now on, so that a flood of others costs nothing.
     pub fn only_from(&self, source: [u8; 6]) -> Result<()> {
         const LOAD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
@@ -117,10 +125,12 @@ impl PacketSocket {
     pub fn receive(&self, patience: Duration) -> Result<Option<Frame>> {
         let mut room = [0u8; FRAME_ROOM];
         let received = stamped::receive(self.socket.as_fd(), &mut room, patience)?;
-        Ok(received.map(|packet| Frame {
-            at: packet.at,
-            bytes: room[..packet.length].to_vec(),
-            outgoing: packet.outgoing,
+        Ok(received.map(|packet| {
+            let mut bytes = room[..packet.length].to_vec();
+            if let Some(tag) = packet.tag {
+                bytes.splice(TAG_AT..TAG_AT, tag);
+            }
+            Frame { at: packet.at, bytes, outgoing: packet.outgoing }
         }))
     }
 

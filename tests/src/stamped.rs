@@ -14,6 +14,8 @@ pub(crate) struct Received {
     pub(crate) at: Moment,
     /// For packet sockets: the frame was sent by this host.
     pub(crate) outgoing: bool,
+    /// For packet sockets that ask for it: the VLAN tag that the kernel took off, as it stood in the frame.
+    pub(crate) tag: Option<[u8; 4]>,
 }
 
 /// Sets an integer socket option.
@@ -66,20 +68,39 @@ pub(crate) fn receive(
         };
     }
     let outgoing = from.sll_family == libc::AF_PACKET as u16 && from.sll_pkttype == libc::PACKET_OUTGOING;
-    Ok(Some(Received { length: length as usize, at: stamp_of(&message), outgoing }))
+    let (length, tag) = (length as usize, tag_of(&message));
+    Ok(Some(Received { length, at: stamp_of(&message), outgoing, tag }))
 }
 
 fn stamp_of(message: &libc::msghdr) -> Moment {
-    // SAFETY: the kernel filled the control buffer; the CMSG functions stay inside it.
+    // SAFETY: SO_TIMESTAMPNS comes with a timespec.
+    let stamp = unsafe { note::<libc::timespec>(message, libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) };
+    stamp.map_or_else(Moment::now, |stamp| {
+        Moment::from_wall_clock(stamp.tv_sec as u64 * 1_000_000_000 + stamp.tv_nsec as u64)
+    })
+}
+
+fn tag_of(message: &libc::msghdr) -> Option<[u8; 4]> {
+    // SAFETY: PACKET_AUXDATA comes with a tpacket_auxdata.
+    let data = unsafe { note::<libc::tpacket_auxdata>(message, libc::SOL_PACKET, libc::PACKET_AUXDATA) }?;
+    let ([a, b], [c, d]) = (data.tp_vlan_tpid.to_be_bytes(), data.tp_vlan_tci.to_be_bytes());
+    (data.tp_status & libc::TP_STATUS_VLAN_VALID != 0).then_some([a, b, c, d])
+}
+
+/// What the kernel noted beside a packet under a level and type.
+///
+/// # Safety
+/// Notes of that level and type must be a `T`.
+unsafe fn note<T: Copy>(message: &libc::msghdr, level: i32, kind: i32) -> Option<T> {
+    // SAFETY: the kernel filled the control buffer; the CMSG functions stay inside it; `T` is the caller's promise.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(message);
         while !header.is_null() {
-            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_TIMESTAMPNS {
-                let stamp = libc::CMSG_DATA(header).cast::<libc::timespec>().read_unaligned();
-                return Moment::from_wall_clock(stamp.tv_sec as u64 * 1_000_000_000 + stamp.tv_nsec as u64);
+            if (*header).cmsg_level == level && (*header).cmsg_type == kind {
+                return Some(libc::CMSG_DATA(header).cast::<T>().read_unaligned());
             }
             header = libc::CMSG_NXTHDR(message, header);
         }
     }
-    Moment::now()
+    None
 }

@@ -117,6 +117,7 @@ fn every_reason_is_documented_as_the_table_has_it() {
             Verdict::Pass => "pass",
             Verdict::Drop => "drop",
             Verdict::Transmit => "transmit",
+            Verdict::Redirect => "redirect",
         };
         let line = format!("| `{}` | {verdict} | {} |", reason.name(), reason.description().trim());
         assert!(manual.lines().any(|found| found == line), "docs/reasons.md lacks or misstates:\n{line}");

@@ -13,17 +13,24 @@ use std::path::{Path, PathBuf};
 const CONFORMANCE_ROWS: usize = 170;
 
 /// Files whose error messages an operator may read.
-const ERROR_SOURCES: [&str; 10] = [
+const ERROR_SOURCES: [&str; 17] = [
     "ha-userspace/src/datapath/error.rs",
     "ha-userspace/src/runtime/instance.rs",
     "ha-userspace/src/runtime/wiring.rs",
     "ha-userspace/src/effects/clean_up.rs",
     "ha-userspace/src/effects/executor.rs",
     "ha-userspace/src/effects/frames.rs",
+    "ha-userspace/src/effects/latch.rs",
     "ha-userspace/src/effects/macvlan.rs",
     "ha-userspace/src/effects/netlink.rs",
     "ha-userspace/src/effects/record.rs",
     "ha-userspace/src/control/client.rs",
+    "ha-userspace/src/probes/keys.rs",
+    "ha-userspace/src/probes/incarnation.rs",
+    "ha-userspace/src/checks/runner.rs",
+    "ha-userspace/src/bypass/driver.rs",
+    "ha-userspace/src/bypass/program.rs",
+    "ha-userspace/src/bypass/service.rs",
 ];
 
 fn root() -> PathBuf {

@@ -22,6 +22,8 @@ assert_layout! {
     values::Lease: size 16, align 8;
     values::Settings: size 8, align 4;
     values::LinkPolicy: size 24, align 4;
+    values::BypassLink: size 20, align 4;
+    values::BypassPair: size 12, align 4;
     values::LinkCounters: size 32, align 8;
     values::RouterPolicy: size 88, align 8;
     values::RouterState: size 136, align 8;
@@ -44,6 +46,8 @@ macro_rules! assert_no_padding {
     };
 }
 
+assert_no_padding!(values::BypassLink, partner_slot: 4);
+assert_no_padding!(values::BypassPair, on_controller_loss: 4);
 assert_no_padding!(values::RouterPolicy, generation: 4);
 assert_no_padding!(values::RouterState, uncorroborated_told_ns: 8);
 assert_no_padding!(values::AdvertTemplate, reserved: 6);

@@ -39,6 +39,12 @@ pub const VIP_FILTER: &str = "VIP_FILTER";
 pub const LOCAL_ADDRESSES: &str = "LOCAL_ADDRESSES";
 /// `PerCpuArray<u64>`, by `VerdictReason`, written by the data plane.
 pub const VERDICTS: &str = "VERDICTS";
+/// `Array<BypassLink>`, by link slot: which wire an interface is an end of, written by the bypass driver.
+pub const BYPASS_LINKS: &str = "BYPASS_LINKS";
+/// `Array<BypassPair>`, by position of the pair in the configuration, written by the bypass driver.
+pub const BYPASS_PAIRS: &str = "BYPASS_PAIRS";
+/// `DevMap`, by link slot: the port at the other end of an interface's wire, written by the bypass driver.
+pub const BYPASS_PORTS: &str = "BYPASS_PORTS";
 /// `RingBuf` of `AdvertEvent` records, written by the data plane.
 pub const EVENTS: &str = "EVENTS";
 
@@ -73,6 +79,9 @@ pub const ALL_MAPS: &[&str] = &[
     VIP_FILTER,
     LOCAL_ADDRESSES,
     VERDICTS,
+    BYPASS_LINKS,
+    BYPASS_PAIRS,
+    BYPASS_PORTS,
     EVENTS,
     NODE,
     NODE_STATE,

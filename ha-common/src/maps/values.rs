@@ -8,6 +8,8 @@ use super::layout::LAYOUT_VERSION;
 
 /// Most interfaces one daemon monitors.
 pub const MAX_LINKS: u32 = 64;
+/// Most link pairs one daemon bypasses: each has two interfaces of its own.
+pub const MAX_LINK_PAIRS: u32 = MAX_LINKS / 2;
 /// Most virtual routers one daemon carries.
 pub const MAX_ROUTERS: u32 = 2048;
 /// Most virtual addresses of all routers together.
@@ -69,6 +71,38 @@ pub struct LinkPolicy {
     pub owned: u32,
     pub mac: [u8; 6],
     pub reserved: [u8; 2],
+}
+
+/// Bits of [`BypassLink::flags`].
+pub mod bypass_flag {
+    /// The interface is an end of the wire `BypassLink::pair`.
+    pub const PAIRED: u32 = 1;
+}
+
+/// The wire that an interface is an end of.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BypassLink {
+    pub head: Head,
+    /// Bits of [`bypass_flag`].
+    pub flags: u32,
+    /// The interface this was written for: a slot can get another one.
+    pub ifindex: u32,
+    /// Index in `BYPASS_PAIRS`.
+    pub pair: u32,
+    /// Link slot of the port at the other end, for its counters.
+    pub partner_slot: u32,
+}
+
+/// State of a wire, for both directions at once.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BypassPair {
+    pub head: Head,
+    /// Not 0: engaged by order.
+    pub engaged: u32,
+    /// Not 0: engaged also while the lease has ended.
+    pub on_controller_loss: u32,
 }
 
 /// Traffic of one interface on one CPU.
@@ -248,6 +282,8 @@ mod pod {
         Lease,
         Settings,
         LinkPolicy,
+        BypassLink,
+        BypassPair,
         LinkCounters,
         RouterPolicy,
         RouterState,

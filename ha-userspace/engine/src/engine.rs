@@ -4,10 +4,10 @@
 //! touches only what is due. Input comes from the driver; nothing here does I/O or knows the time by itself.
 
 use crate::action::{Action, Cause};
-use crate::config::{InterfaceId, RouterId};
+use crate::config::{InterfaceId, PeerId, RouterId};
 use crate::groups::Groups;
 use crate::input::{Advert, Input};
-use crate::peers::Peers;
+use crate::peers::{PeerReport, Peers};
 use crate::time::Instant;
 use crate::view::RouterView;
 use crate::vrrp::{Consequence, ReleaseKind, Router};
@@ -153,6 +153,16 @@ impl Engine {
     /// Status of one router.
     pub fn view(&self, router: RouterId) -> Option<RouterView> {
         self.routers.get(&router).map(Router::view)
+    }
+
+    /// What a peer said last.
+    pub fn peer(&self, id: PeerId) -> Option<&PeerReport> {
+        self.peers.get(id).map(|peer| &peer.report)
+    }
+
+    /// Whether a peer's word still speaks for it.
+    pub fn is_peer_fresh(&self, id: PeerId, now: Instant) -> bool {
+        self.peers.get(id).is_some_and(|peer| self.peers.is_fresh(peer, now))
     }
 
     /// Status of every router, by id.

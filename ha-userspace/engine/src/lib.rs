@@ -8,6 +8,7 @@
 
 pub mod action;
 pub mod bandwidth;
+pub mod bypass_policy;
 pub mod config;
 mod corroboration;
 mod engine;
@@ -30,6 +31,7 @@ mod vrrp;
 
 pub use action::{Action, Cause, Notice, PolicyWrite, Role, Transition};
 pub use bandwidth::{BandwidthEvent, BandwidthGuard, BandwidthSettings, BandwidthView};
+pub use bypass_policy::{BypassAction, BypassPolicy, BypassSettings, BypassSwitch, Position, Refusal, Taken};
 pub use config::{
     ChecksumPolicy, EngineConfig, Family, GroupId, InterfaceId, PeerCheck, PeerId, RouterConfig, RouterId,
     Takeover, UnitId, Version,

@@ -128,8 +128,11 @@ impl Engine {
         }
         if health == PeerHealth::Unhealthy {
             self.out.push(Action::Notify(Notice::PeerUnhealthy { peer: id }));
-            let since = self.peers.silent_from(silent_since, now);
-            self.take_over_from(now, id, owned, since);
+            // One that was never heard of in this run has not fallen silent: adverts tell whether it owns.
+            if before == PeerHealth::Healthy {
+                let since = self.peers.silent_from(silent_since, now);
+                self.take_over_from(now, id, owned, since);
+            }
         } else if before == PeerHealth::Unhealthy {
             if health == PeerHealth::Healthy {
                 self.out.push(Action::Notify(Notice::PeerHealthy { peer: id }));

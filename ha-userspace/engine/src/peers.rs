@@ -33,6 +33,12 @@ impl Units {
         unit.0 < 64 && self.0 & (1 << unit.0) != 0
     }
 
+    /// All of it, or nothing.
+    #[must_use]
+    pub const fn filter(self, keep: bool) -> Self {
+        if keep { self } else { Units::NONE }
+    }
+
     #[must_use]
     pub const fn with(self, unit: UnitId) -> Self {
         if unit.0 < 64 { Units(self.0 | (1 << unit.0)) } else { self }

@@ -2,6 +2,7 @@
 
 use crate::config;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use holdfast_engine::BypassSwitch;
 use std::path::PathBuf;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -81,13 +82,13 @@ pub enum Verb {
         #[command(flatten)]
         target: Target,
     },
-    /// Take this node out of service, or back in (not built yet)
+    /// Take this node out of service, or back in; it stays so across restarts
     Maintenance {
         #[command(flatten)]
         target: Target,
         state: Switch,
     },
-    /// Engage or release the bypass (not built yet)
+    /// Engage or release the bypass of a link pair, or of all; a release also ends the flap latch
     Bypass {
         #[command(flatten)]
         target: Target,
@@ -116,6 +117,15 @@ pub enum Switch {
 pub enum BypassAction {
     Engage,
     Release,
+}
+
+impl From<BypassAction> for BypassSwitch {
+    fn from(action: BypassAction) -> Self {
+        match action {
+            BypassAction::Engage => BypassSwitch::Engage,
+            BypassAction::Release => BypassSwitch::Release,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -297,6 +297,12 @@ mod tests {
 
     #[test]
     fn the_bypass_driver_changes_by_restart_and_its_settings_by_reload() {
+        let peer =
+            "[ha]\nsecret_files = [\"/k\"]\n[[peer]]\nname = \"gw-b\"\nid = 2\naddresses = [\"192.0.2.3\"]\n";
+        let with = |tables: &str| {
+            let base = BASE.replacen("name = \"gw-a\"", "name = \"gw-a\"\nid = 1", 1);
+            parse(&format!("{peer}{tables}{base}"), "test.toml").unwrap().config
+        };
         let bypass = |keys: &str| with(&format!("[bypass]\ntopology = \"inline\"\n{keys}{PAIR}"));
         let gpio = "gpio_line = 4\n";
         let silicom = bypass("driver = \"sysfs\"\npreset = \"silicom\"\nwatchdog = \"6s\"\n");

@@ -5,6 +5,7 @@
 
 use super::status::Status;
 use crate::journal::EventRecord;
+use holdfast_engine::BypassSwitch;
 use serde::{Deserialize, Serialize};
 
 /// Longest request, bytes including the newline.
@@ -34,6 +35,14 @@ pub enum Request {
     Failover {
         #[serde(default)]
         group: Option<String>,
+    },
+    /// Take this node out of service, or back in.
+    Maintenance { on: bool },
+    /// Engage or release the bypass of a link pair, or of all.
+    Bypass {
+        action: BypassSwitch,
+        #[serde(default)]
+        pair: Option<String>,
     },
 }
 
@@ -97,6 +106,11 @@ mod tests {
             (r#"{"request":"why","router":"lan"}"#, Request::Why { router: Some("lan".to_owned()) }),
             (r#"{"request":"reload"}"#, Request::Reload),
             (r#"{"request":"failover"}"#, Request::Failover { group: None }),
+            (r#"{"request":"maintenance","on":true}"#, Request::Maintenance { on: true }),
+            (
+                r#"{"request":"bypass","action":"engage","pair":"edge"}"#,
+                Request::Bypass { action: BypassSwitch::Engage, pair: Some("edge".to_owned()) },
+            ),
         ] {
             assert_eq!(serde_json::from_str::<Request>(json).unwrap(), request);
         }

@@ -147,6 +147,9 @@ pub enum NoticeEvent {
     FlapReleased {
         detail: String,
     },
+    FlapRecordFault {
+        fault: String,
+    },
     BypassEngaged {
         pair: String,
     },
@@ -361,6 +364,7 @@ pub(crate) mod samples {
             NoticeEvent::BandwidthLow { link: "lan0".to_owned(), detail: detail.clone() },
             NoticeEvent::FlapLatched { detail: detail.clone() },
             NoticeEvent::FlapReleased { detail },
+            NoticeEvent::FlapRecordFault { fault: "damaged".to_owned() },
             NoticeEvent::BypassEngaged { pair: pair.clone() },
             NoticeEvent::BypassReleased { pair: pair.clone() },
             NoticeEvent::BypassFault { pair, fault: "reads released".to_owned() },

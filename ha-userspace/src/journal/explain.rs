@@ -38,8 +38,12 @@ pub fn cause(cause: Cause) -> &'static str {
         Cause::Reconfigured => "the configuration removed or changed it",
         Cause::PeerUnhealthy => "the peer that owned it was silent on every path",
         Cause::VouchEnded => "adverts were missing and the owner's data plane vouched for it no longer",
-        Cause::RequirementFailed => "this node failed a requirement (links or checks) and a successor was heard",
-        Cause::Unheard => "this node could not be heard on the segment, or could not hear, while a peer could",
+        Cause::RequirementFailed => {
+            "this node failed a requirement (links or checks) and a successor was heard"
+        }
+        Cause::Unheard => {
+            "this node could not be heard on the segment, or could not hear, while a peer could"
+        }
         Cause::Maintenance => "the operator put this node into maintenance",
         Cause::LowBandwidth => "the traffic stayed below the minimum bandwidth and a successor was heard",
         Cause::FlapLatch => "ownership flapped more often than allowed and this node stands down",
@@ -174,6 +178,7 @@ fn node_notice(notice: &NoticeEvent) -> String {
         NoticeEvent::BandwidthLow { link, detail } => format!("{link}: low bandwidth: {detail}"),
         NoticeEvent::FlapLatched { detail } => format!("flaps have latched this node: {detail}"),
         NoticeEvent::FlapReleased { detail } => format!("the flap latch is released: {detail}"),
+        NoticeEvent::FlapRecordFault { fault } => format!("the record of flaps: {fault}"),
         NoticeEvent::BypassEngaged { pair } => format!("bypass of {pair} is engaged"),
         NoticeEvent::BypassReleased { pair } => format!("bypass of {pair} is released"),
         NoticeEvent::BypassFault { pair, fault } => format!("bypass of {pair}: {fault}"),
@@ -225,6 +230,16 @@ pub fn cause_name(cause: Cause) -> String {
         Ok(serde_json::Value::String(name)) => name,
         _ => format!("{cause:?}"),
     }
+}
+
+/// A rate with one decimal: `12.3Mbps`.
+pub fn rate(bits_per_second: u64) -> String {
+    const UNITS: [(u64, &str); 4] =
+        [(1_000_000_000_000, "Tbps"), (1_000_000_000, "Gbps"), (1_000_000, "Mbps"), (1_000, "kbps")];
+    UNITS.iter().find(|(size, _)| bits_per_second >= *size).map_or_else(
+        || format!("{bits_per_second}bps"),
+        |(size, unit)| format!("{}.{}{unit}", bits_per_second / size, bits_per_second % size / (size / 10)),
+    )
 }
 
 /// An age in its two largest units: `2h 5m`, `3m 12s`, `9s`.
@@ -317,8 +332,27 @@ mod tests {
                 "lan: a failover was ordered and no successor was heard; still Active",
                 "lan: adding the addresses failed: Operation not permitted",
                 "lan: something else removed an address; it was put back",
+                "lan: adverts are missing, but the data plane of gw-b says that it owns; waiting as long as it may",
+                "lan: an advert from 192.0.2.3 with priority 255 was not borne out by that peer; suspected forgery, nothing \
+                 was changed",
+                "peer gw-b: silent on every path",
+                "peer gw-b: heard again",
+                "peer gw-b: only messages with wrong MACs come in its name; plain VRRP decides towards it. Compare \
+                 ha.secret_files on both nodes",
+                "lan: gw-b says that it owns it too; check the segment between the two",
+                "lan: not fit to own it, runs at priority 1: a requirement is not met (links or checks)",
+                "lan: fit to own it again",
             ]
         );
+    }
+
+    #[test]
+    fn what_happens_beside_the_engine_has_words_of_its_own() {
+        let lines: BTreeSet<String> = samples::occurrences().iter().map(notice).collect();
+        assert_eq!(lines.len(), samples::occurrences().len());
+        for line in lines {
+            assert!(!line.contains('{') && line.contains(' '), "{line}");
+        }
     }
 
     #[test]
@@ -364,6 +398,13 @@ mod tests {
             ["No advert of another router had been heard.", "The controller was not late for this decision."]
         );
         assert!(line(&record.event).ends_with("so it takes part"));
+    }
+
+    #[test]
+    fn rates_have_one_decimal() {
+        for (bps, text) in [(0, "0bps"), (999, "999bps"), (1_000, "1.0kbps"), (12_345_678, "12.3Mbps")] {
+            assert_eq!(rate(bps), text);
+        }
     }
 
     #[test]

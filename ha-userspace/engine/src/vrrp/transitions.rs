@@ -67,6 +67,10 @@ impl Router {
         let router = self.config.id;
         self.hearing.learned = None;
         self.suspended = false;
+        // Without peers to ask, whoever takes over although unfit is the last resort: it keeps what nobody better took.
+        if self.config.unit.is_none() && self.unfit().is_some() {
+            self.in_vain_at = Some(now);
+        }
         self.entries_to_active = self.entries_to_active.saturating_add(1);
         self.state = State::Active(Active::granted(out.grant(now), now));
         self.sync_policy(out);

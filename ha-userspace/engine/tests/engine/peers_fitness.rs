@@ -86,6 +86,37 @@ fn without_peers_an_unfit_active_releases_once() {
     assert!(bench.view().releasing, "the next failure is another one");
 }
 
+/// Both nodes are unfit: the one that took over last keeps the router whatever else changes, or the two would pass it to
+/// and fro.
+#[test]
+fn without_peers_whoever_takes_over_unfit_keeps_it_until_its_fitness_changes() {
+    let mut bench = Bench::started(config(100));
+    bench.standing(unfit());
+    bench.run_to_deadline();
+    assert_eq!((bench.view().role, bench.view().effective_priority), (Role::Active, 1));
+    bench.standing(Standing { offset: -7, ..unfit() });
+    assert!(!bench.view().releasing);
+    bench.standing(Standing { unfit: Some(Cause::Maintenance), ..Standing::default() });
+    assert!(bench.view().releasing, "the operator's word is another reason");
+}
+
+#[test]
+fn low_bandwidth_moves_only_to_a_ready_peer_where_there_are_peers() {
+    let order = || Input::Failover { group: None, cause: Cause::LowBandwidth };
+    for (word, moves) in [(ready_peer as fn(Instant) -> PeerReport, true), (unready, false)] {
+        let mut bench = active(word);
+        bench.input(order());
+        assert_eq!(bench.view().releasing, moves);
+    }
+    let mut silent = active(ready_peer);
+    silent.now = silent.now + WINDOW + NANO;
+    silent.input(order());
+    assert!(!silent.view().releasing, "its word is old");
+    let mut alone = Bench::active(config(200));
+    alone.input(order());
+    assert!(alone.view().releasing);
+}
+
 #[test]
 fn a_release_in_vain_is_repeated_after_ten_seconds_while_a_peer_says_it_is_ready() {
     let mut bench = active(ready_peer);

@@ -34,6 +34,16 @@ fn a_backup_promotes_at_once_when_the_owners_peer_falls_silent() {
 }
 
 #[test]
+fn a_peer_that_was_never_heard_of_has_not_fallen_silent() {
+    let mut bench = Bench::with(keyed_config(vec![keyed(100)]));
+    bench.hear(advert(peer(), 200));
+    bench.report(owning_peer);
+    let silent = bench.now;
+    bench.now = bench.now + WINDOW;
+    assert!(!took_over(&unhealthy(&mut bench, silent)));
+}
+
+#[test]
 fn a_peer_without_a_path_over_the_routers_segment_proves_nothing() {
     let mut bench = Bench::keyed_backup();
     bench.report(|now| PeerReport { paths: vec![good_path(SYNC, now)], ..owning_peer(now) });
@@ -256,6 +266,7 @@ fn grouped(second_heard: bool, paths_on: &[InterfaceId]) -> (Bench, Vec<Action>)
         paths: paths_on.iter().map(|interface| good_path(*interface, now)).collect(),
         ..owning_peer(now)
     });
+    bench.health(PeerHealth::Healthy, None);
     let silent = bench.now;
     bench.now = bench.now + WINDOW;
     let mut actions = bench.health(PeerHealth::Unhealthy, Some(silent));

@@ -10,6 +10,10 @@ const SETTINGS_PAGE: &str = include_str!("../../../../docs/settings.md");
 /// Keys and values that stand beside the one in question.
 type Company = &'static [(&'static str, &'static str)];
 
+/// Somebody whom a bypass can ask.
+const PEER_AT_END: &str = "[node]\nid = 7\n[ha]\nsecret_files = [\"/k\"]\n[[peer]]\nname = \"gw-y\"\nid = 8\n\
+                           addresses = [\"192.0.2.8\"]\n";
+
 /// What makes a bypass driver complete.
 fn bypass_company(key: &str) -> Company {
     const XDP: Company = &[("driver", "\"xdp\""), ("topology", "\"inline\"")];
@@ -128,6 +132,7 @@ fn with(section: &Section, setting: &Setting, value: Option<&str>) -> String {
     };
     match section.name {
         "virtual_router" => before,
+        "bypass" => format!("{before}{ROUTER}{}", PEER_AT_END),
         "check" => format!("{before}{ROUTER}name = \"gw.a_1-b\"\ngroup = \"gw.a_1-b\"\n"),
         _ => format!("{before}{ROUTER}"),
     }

@@ -8,9 +8,13 @@ use std::time::Duration;
 const PAIR: &str = "[[link_pair]]\nname = \"edge\"\ninside = \"lan0\"\noutside = \"wan0\"\n";
 const SECOND_PAIR: &str = "[[link_pair]]\nname = \"core\"\ninside = \"lan1\"\noutside = \"wan1\"\n";
 
-/// An inline bypass with these keys (from line 4 on) and a pair.
+/// Somebody to ask; stands at the end, so that it moves no line.
+const PEER: &str = "[node]\nid = 1\nname = \"gw-a\"\n[ha]\nsecret_files = [\"/k\"]\n\
+                    [[peer]]\nname = \"gw-b\"\nid = 2\naddresses = [\"192.0.2.3\"]\n";
+
+/// An inline bypass with these keys (from line 4 on), a pair and a peer.
 fn inline(driver: &str, keys: &str) -> String {
-    format!("[bypass]\ndriver = \"{driver}\"\ntopology = \"inline\"\n{keys}{PAIR}{ROUTER}")
+    format!("[bypass]\ndriver = \"{driver}\"\ntopology = \"inline\"\n{keys}{PAIR}{ROUTER}{PEER}")
 }
 
 fn bypass(text: &str) -> Bypass {
@@ -117,8 +121,9 @@ fn every_driver_needs_pairs_and_a_topology() {
 
 #[test]
 fn a_parallel_topology_is_acknowledged() {
-    let parallel =
-        |keys: &str| format!("[bypass]\ndriver = \"xdp\"\ntopology = \"parallel\"\n{keys}{PAIR}{ROUTER}");
+    let parallel = |keys: &str| {
+        format!("[bypass]\ndriver = \"xdp\"\ntopology = \"parallel\"\n{keys}{PAIR}{ROUTER}{PEER}")
+    };
     only(
         &parallel(""),
         "t.toml:3: bypass.topology: \"parallel\": a wire here beside a peer that forwards closes a loop between the two \
@@ -146,6 +151,26 @@ fn a_parallel_topology_is_acknowledged() {
         warnings(&inline("xdp", "accept_parallel = true\n")),
         ["t.toml:4: bypass.accept_parallel: it does nothing while bypass.topology is \"inline\" (remove it)"]
     );
+}
+
+#[test]
+fn without_peers_nobody_can_be_asked() {
+    let alone = |text: &str| text.replace(PEER, "");
+    let parallel = format!(
+        "[bypass]\ndriver = \"xdp\"\ntopology = \"parallel\"\naccept_parallel = true\n{PAIR}{ROUTER}"
+    );
+    only(
+        &parallel,
+        "t.toml:3: bypass.topology: \"parallel\" needs to know whether the other node forwards, and no peer is configured \
+         to ask (add [[peer]], or set ha.mode to \"standalone\" where there is no other node)",
+    );
+    assert_eq!(problems(&format!("{parallel}[ha]\nmode = \"standalone\"\n")), [""; 0]);
+    only(
+        &alone(&inline("command", "command = [\"/a\"]\nwatchdog = \"5s\"\n")),
+        "t.toml:5: bypass.watchdog: it is petted only while peers answer probes, and no peer is configured: the hardware \
+         would go to bypass (add [[peer]], or remove it)",
+    );
+    assert_eq!(problems(&alone(&inline("xdp", ""))), [""; 0]);
 }
 
 #[test]

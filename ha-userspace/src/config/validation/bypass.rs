@@ -4,7 +4,7 @@ use super::super::problem::Report;
 use super::super::raw::{DriverName, Raw, RawBypass};
 use super::super::reader::{Field, key_of};
 use super::super::units::show_duration;
-use super::super::validated::{Bypass, BypassDriver, CommandBypass, GpioBypass, Topology, Watchdog};
+use super::super::validated::{Bypass, BypassDriver, CommandBypass, GpioBypass, Mode, Topology, Watchdog};
 use super::{commands, sysfs};
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ pub(super) fn bypass(raw: &Raw, report: &mut Report) -> Option<Bypass> {
     let topology = topology(section, driver, report);
     let watchdog = watchdog(section, report);
     acts_alone_beside_a_peer(section, report);
+    peers_are_asked(raw, driver, report);
     let driver = match driver {
         DriverName::None => Some(BypassDriver::None),
         DriverName::Xdp => Some(BypassDriver::Xdp),
@@ -148,6 +149,32 @@ fn acts_alone_beside_a_peer(section: &RawBypass, report: &mut Report) {
             place,
             "it engages without asking whether a peer forwards, which in the topology \"parallel\" closes a loop",
             "remove it unless the network stands that",
+        );
+    }
+}
+
+/// What a peer says decides: whether a wire would lie beside it, and whether the data plane still works.
+fn peers_are_asked(raw: &Raw, driver: DriverName, report: &mut Report) {
+    if !raw.peers.is_empty() {
+        return;
+    }
+    let section = &raw.bypass;
+    if section.watchdog.given && drivers_of("watchdog").contains(&driver) {
+        report.error(
+            &section.watchdog.path,
+            "it is petted only while peers answer probes, and no peer is configured: the hardware would go to bypass",
+            "add [[peer]], or remove it",
+        );
+    }
+    let alone = raw.ha.mode.value == Some(Mode::Standalone);
+    if section.topology.value == Some(Topology::Parallel)
+        && section.accept_parallel.value == Some(true)
+        && !alone
+    {
+        report.error(
+            &section.topology.path,
+            "\"parallel\" needs to know whether the other node forwards, and no peer is configured to ask",
+            "add [[peer]], or set ha.mode to \"standalone\" where there is no other node",
         );
     }
 }

@@ -400,11 +400,12 @@ pub(super) const TABLE: &[Row] = &[
         releasing: STILL_ACTIVE,
     },
     Row {
+        // Its peer has not said that it is ready.
         event: Event::FailoverForLowBandwidth,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
         vouched: STILL_BACKUP,
-        active: (Active, &["stop", "policy Active 0", "send 0"]),
+        active: STILL_ACTIVE,
         releasing: STILL_ACTIVE,
     },
     Row {

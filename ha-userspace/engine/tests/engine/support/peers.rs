@@ -101,6 +101,7 @@ impl Bench {
         let mut bench = Bench::with(config);
         bench.hear(advert(peer(), 200));
         bench.report(owning_peer);
+        bench.health(PeerHealth::Healthy, None);
         bench
     }
 
