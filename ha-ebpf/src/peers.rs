@@ -189,7 +189,7 @@ impl Path {
         }
     }
 
-    /// Counts a message in the peer's name with a wrong MAC, and tells of one per check interval; `bad_mac_at_ns` is the
+    /// Counts a message in the peer's name with a wrong MAC or under no secret of ours, and tells of one per check interval; `bad_mac_at_ns` is the
     /// one that was told.
     #[inline(always)]
     pub fn note_bad_mac(&self, now_ns: u64) {

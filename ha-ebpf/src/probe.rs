@@ -148,11 +148,13 @@ fn judge<const LENGTH: usize>(
     let Some(head) = packet.message().filter(|head| is_between(head, node, path)) else {
         return VerdictReason::ProbeHeaderInvalid;
     };
+    let now = now_ns();
+    // The number on the wire follows from the secret: a peer with another secret is known by it.
     let Some(keys) = path.peer.keys(head.key_id) else {
+        path.note_bad_mac(now);
         return VerdictReason::ProbeKeyUnknown;
     };
     let mac = packet.mac(keys.receive);
-    let now = now_ns();
     let Some(message) = packet.message().filter(|message| mac == Some(message.mac)) else {
         path.note_bad_mac(now);
         return VerdictReason::ProbeMacInvalid;
@@ -238,11 +240,10 @@ fn judge_request(message: &Message, node: &NodePolicy, path: &Path, now: u64) ->
         Admission::Repeated if path.may_answer_again(now) => VerdictReason::ProbeRepeated,
         Admission::Repeated => VerdictReason::ProbeRepeatLimited,
         Admission::Fresh => {
-            // SAFETY: `state` is a valid map value that only the data plane writes, aligned to eight bytes.
-            unsafe {
-                count::add(&raw mut (*path.state).requests);
-                (*path.state).request_at_ns = now;
-            }
+            // SAFETY: `state` is a valid map value that only the data plane writes.
+            let state = unsafe { &mut *path.state };
+            state.requests += 1;
+            state.request_at_ns = now;
             path.peer.run_as(message.prober_incarnation);
             path.learn(message, message.t1_ns, now);
             VerdictReason::ProbeAnswered

@@ -320,13 +320,13 @@ impl Plane {
 
     pub(crate) fn ingress(&mut self, frame: &[u8]) -> Run {
         let program: &Xdp = self.ebpf.program(names::PROGRAM_INGRESS).expect("XDP").try_into().expect("XDP");
-        run(program, frame)
+        test_run(program, frame)
     }
 
     pub(crate) fn egress(&mut self, frame: &[u8]) -> Run {
         let program = self.ebpf.program(names::PROGRAM_EGRESS).expect("classifier");
         let program: &SchedClassifier = program.try_into().expect("classifier");
-        run(program, frame)
+        test_run(program, frame)
     }
 
     /// Attaches the egress program to an interface of this thread's network namespace.
@@ -362,7 +362,8 @@ impl Plane {
     }
 }
 
-fn run<P>(program: &P, frame: &[u8]) -> Run
+/// One run of a program on a frame.
+pub(crate) fn test_run<P>(program: &P, frame: &[u8]) -> Run
 where
     P: for<'a> TestRun<Opts<'a> = TestRunOptions<'a>, Result = aya::programs::TestRunResult>,
 {

@@ -295,6 +295,17 @@ fn key_id_downgrade_to_a_retired_secret_is_refused() {
     refused(&mut plane, &crossed, ProbeMacInvalid);
 }
 
+/// A peer with another secret names a key that is not in use: that is how a mistyped secret shows.
+#[test]
+fn a_key_that_is_not_in_use_raises_the_alarm_of_wrong_macs() {
+    let mut plane = familiar();
+    let foreign = carried_v4(&signed(&Message { key_id: 0x0303, ..request(11) }, [1, 2]));
+    refused(&mut plane, &foreign, ProbeKeyUnknown);
+    let state = plane.peer_state();
+    assert_eq!(state.bad_macs, 1);
+    assert!(state.bad_mac_at_ns > 0);
+}
+
 #[test]
 fn an_emptied_peer_slot_lets_nobody_in() {
     let mut plane = familiar();

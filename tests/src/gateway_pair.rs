@@ -195,6 +195,19 @@ impl GatewayPair {
         Self::start_with(lab, Product::Holdfast, interval, |side| peering.config(side, interval))
     }
 
+    /// Starts two gateways of the product side by side, which takes half the time.
+    pub fn start_together(lab: &GatewayLab, config: impl Fn(Side) -> String) -> Result<Self> {
+        let launch = |side: Side| -> Result<Daemon> {
+            let config = config(side);
+            let spec = NodeSpec { name: side.label(), id: Some(node_id(side)), config: &config };
+            Daemon::launch(&lab.name, lab.gateway(side), &spec)
+        };
+        let mut daemons = [launch(Side::A)?, launch(Side::B)?];
+        daemons.iter_mut().try_for_each(Daemon::wait_ready)?;
+        let speakers = daemons.map(|daemon| Speaker::Holdfast(Box::new(daemon)));
+        Ok(GatewayPair { product: Product::Holdfast, speakers, running: [true; 2] })
+    }
+
     /// Starts both gateways, the product's with a configuration of the caller's.
     pub fn start_with(
         lab: &GatewayLab,

@@ -40,6 +40,8 @@ mod probe_frames;
 mod rewinder;
 #[path = "../datapath/trust_fixtures.rs"]
 mod trust_fixtures;
+#[path = "../datapath/typed_peers.rs"]
+mod typed_peers;
 
 use fixture::Fixture;
 use ha_common::verdict_reasons::VerdictReason;

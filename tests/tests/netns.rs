@@ -43,6 +43,20 @@ mod link_pairs;
 mod maintenance;
 #[path = "../netns/peers.rs"]
 mod peers;
+#[path = "../netns/peers_attacks.rs"]
+mod peers_attacks;
+#[path = "../netns/peers_bench.rs"]
+mod peers_bench;
+#[path = "../netns/peers_cuts.rs"]
+mod peers_cuts;
+#[path = "../netns/peers_hold.rs"]
+mod peers_hold;
+#[path = "../netns/peers_planned.rs"]
+mod peers_planned;
+#[path = "../netns/peers_secrets.rs"]
+mod peers_secrets;
+#[path = "../netns/peers_trust.rs"]
+mod peers_trust;
 #[path = "../netns/planned.rs"]
 mod planned;
 #[path = "../netns/preemption.rs"]

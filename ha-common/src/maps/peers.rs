@@ -137,7 +137,7 @@ pub struct PeerState {
     /// Bits of `probe::flag`.
     pub flags: u16,
     pub reserved_2: u16,
-    /// Messages under its number and addresses whose MAC was wrong.
+    /// Messages under its number and addresses whose MAC was wrong or whose key is not in use.
     pub bad_macs: u64,
     pub bad_mac_at_ns: u64,
     /// Challenges sent to it.

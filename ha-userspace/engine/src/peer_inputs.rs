@@ -128,8 +128,9 @@ impl Engine {
         }
         if health == PeerHealth::Unhealthy {
             self.out.push(Action::Notify(Notice::PeerUnhealthy { peer: id }));
-            // One that was never heard of in this run has not fallen silent: adverts tell whether it owns.
-            if before == PeerHealth::Healthy {
+            // One that was never heard of in this run has not fallen silent: adverts tell whether it owns. So they do of one
+            // that may live under another secret.
+            if before == PeerHealth::Healthy && !self.peers.is_attacked(id, now) {
                 let since = self.peers.silent_from(silent_since, now);
                 self.take_over_from(now, id, owned, since);
             }
@@ -173,6 +174,7 @@ impl Engine {
     /// claim.
     fn take_over_from(&mut self, now: Instant, id: PeerId, owned: Units, since: Instant) {
         let due = self.peers.takeover_due(id, since).map_or(now, |due| due.max(now));
+        let adverts_from = self.peers.adverts_speak_from(id, since);
         for router in self.owned_by(owned) {
             let Some((unit, interface)) = self.place(router) else { continue };
             let own_priority = self.router(router).map_or(0, Router::own_priority);
@@ -185,7 +187,7 @@ impl Engine {
                 continue;
             }
             if let Some((router, _)) = self.touch(router) {
-                router.owner_lost(id, since, due);
+                router.owner_lost(id, since, adverts_from, due);
             }
         }
     }

@@ -241,6 +241,19 @@ impl Peers {
         spoke.max(lease)
     }
 
+    /// From when on an advert in the peer's name speaks against its silence since `since`. What came earlier can have been
+    /// borne out by a word from before the silence, and anybody can copy an advert.
+    pub(crate) fn adverts_speak_from(&self, id: PeerId, since: Instant) -> Instant {
+        let peer = self.known.get(&id).filter(|peer| !peer.is_plain());
+        let spoken_for = peer.and_then(|peer| peer.report.heard_at).map(|at| at + self.window());
+        spoken_for.map_or(since, |until| until.max(since))
+    }
+
+    /// Whether messages with wrong MACs come in the peer's name.
+    pub(crate) fn is_attacked(&self, id: PeerId, now: Instant) -> bool {
+        self.known.get(&id).is_some_and(|peer| self.is_recent(peer.report.bad_mac_at, now))
+    }
+
     /// Whether another peer than `lost` is ready for the unit with a better claim than ours: it is left to it.
     pub(crate) fn has_better_heir(&self, lost: PeerId, unit: UnitId, own_priority: u8, now: Instant) -> bool {
         self.iter().any(|(id, peer)| {

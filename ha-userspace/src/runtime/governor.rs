@@ -118,7 +118,9 @@ impl Governor {
             return;
         }
         self.handed = revision;
-        self.writer.save(revision, self.flaps.record(now, unix_now()));
+        // The other changes can wait: a crash within that moment is not taken for a loss.
+        let is_urgent = self.flaps.is_latched() != self.in_force || self.unconfirmed.is_some();
+        self.writer.save(revision, self.flaps.record(now, unix_now()), is_urgent);
         if self.flaps.is_latched() && !self.in_force && self.unconfirmed.is_none() {
             self.unconfirmed = Some(revision);
         }
@@ -281,8 +283,8 @@ impl Controller {
 
     fn latch_released(&mut self, now: Instant, by: ReleasedBy) {
         self.governor.unconfirmed = None;
-        self.governor.in_force = false;
         self.governor.hand_over(now);
+        self.governor.in_force = false;
         let detail = match by {
             ReleasedBy::Operator => "by the operator",
             ReleasedBy::Time => "its time (flaps.release) is over",

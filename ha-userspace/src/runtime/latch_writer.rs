@@ -1,16 +1,19 @@
 //! The thread that keeps the flap record on disk, so that the controller's loop never waits for it.
 //!
-//! Takes records in, writes the newest, tells what came of it. One that could not be written is tried again until a
-//! newer one replaces it.
+//! Takes records in, writes the newest, tells what came of it. What is not urgent waits a moment: a router that moves has
+//! its addresses recorded on the same disk, and the hosts wait for those. A record that could not be written is tried
+//! again until a newer one replaces it.
 
 use crate::effects::latch::{LatchError, LatchFile};
 use holdfast_engine::FlapRecord;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const THREAD_NAME: &str = "hf-latch";
+/// How long what is not urgent waits; what comes meanwhile goes with it.
+const CALM: Duration = Duration::from_millis(500);
 /// Between two attempts at a record that could not be written.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -25,6 +28,7 @@ pub(super) struct Saved {
 struct Record {
     revision: u64,
     content: FlapRecord,
+    is_urgent: bool,
 }
 
 /// Handle of the thread. Dropping it waits until what was handed over has been written, or could not be.
@@ -43,10 +47,9 @@ impl LatchWriter {
     }
 
     /// Hands a record over; [`Saved`] comes back.
-    pub(super) fn save(&self, revision: u64, content: FlapRecord) {
-        let sent =
-            self.records.as_ref().is_some_and(|records| records.send(Record { revision, content }).is_ok());
-        if !sent {
+    pub(super) fn save(&self, revision: u64, content: FlapRecord, is_urgent: bool) {
+        let record = Record { revision, content, is_urgent };
+        if !self.records.as_ref().is_some_and(|records| records.send(record).is_ok()) {
             tracing::error!("the thread that keeps the flap record has ended; restart the daemon");
         }
     }
@@ -62,22 +65,29 @@ impl Drop for LatchWriter {
 }
 
 fn run(file: &LatchFile, queue: &Receiver<Record>, tell: impl Fn(Saved)) {
-    let mut unwritten: Option<Record> = None;
-    loop {
-        let received = match unwritten {
-            Some(_) => queue.recv_timeout(RETRY),
+    let mut waiting: Option<(Record, Instant)> = None;
+    let mut goes_on = true;
+    while goes_on {
+        let received = match &waiting {
+            Some((_, due)) => queue.recv_timeout(due.saturating_duration_since(Instant::now())),
             None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
-        let next = match received {
-            // Only the newest matters.
-            Ok(record) => Some(queue.try_iter().last().unwrap_or(record)),
-            Err(RecvTimeoutError::Timeout) => unwritten.take(),
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
-        let Some(record) = next else { continue };
+        match received {
+            Ok(record) => {
+                let due = waiting.take().map_or_else(|| Instant::now() + CALM, |(_, due)| due);
+                let due = if record.is_urgent { Instant::now() } else { due };
+                waiting = Some((record, due));
+                continue;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => goes_on = false,
+        }
+        let Some((record, _)) = waiting.take() else { continue };
         let outcome = file.save(&record.content);
         let revision = record.revision;
-        unwritten = outcome.is_err().then_some(record);
+        if outcome.is_err() {
+            waiting = Some((record, Instant::now() + RETRY));
+        }
         tell(Saved { revision, outcome });
     }
 }
@@ -96,7 +106,7 @@ mod tests {
         let (told, outcomes) = channel();
         let writer = LatchWriter::spawn(file.clone(), move |saved| drop(told.send(saved))).unwrap();
         for revision in 1..=20 {
-            writer.save(revision, FlapRecord { saved_at_unix: revision, ..FlapRecord::default() });
+            writer.save(revision, FlapRecord { saved_at_unix: revision, ..FlapRecord::default() }, false);
         }
         drop(writer);
         assert_eq!(file.load().unwrap().unwrap().saved_at_unix, 20);
@@ -105,11 +115,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_urgent_takes_along_what_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let (told, outcomes) = channel();
+        let file = LatchFile::new(directory.path());
+        let writer = LatchWriter::spawn(file, move |saved| drop(told.send(saved))).unwrap();
+        let begin = Instant::now();
+        writer.save(1, FlapRecord::default(), false);
+        writer.save(2, FlapRecord::default(), true);
+        assert_eq!(outcomes.recv_timeout(SOON).unwrap().revision, 2);
+        writer.save(3, FlapRecord::default(), false);
+        assert_eq!(outcomes.recv_timeout(SOON).unwrap().revision, 3);
+        assert!(begin.elapsed() >= CALM, "not at once");
+    }
+
+    #[test]
     fn a_failure_is_told() {
         let (told, outcomes) = channel();
         let file = LatchFile::new(Path::new("/proc/self"));
         let writer = LatchWriter::spawn(file, move |saved| drop(told.send(saved))).unwrap();
-        writer.save(7, FlapRecord::default());
+        writer.save(7, FlapRecord::default(), true);
         let saved = outcomes.recv_timeout(SOON).unwrap();
         assert!(saved.revision == 7 && saved.outcome.is_err());
     }

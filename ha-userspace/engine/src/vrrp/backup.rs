@@ -34,8 +34,10 @@ pub(crate) struct Silence {
 #[derive(Clone, Copy, Debug)]
 struct Lost {
     peer: PeerId,
-    /// First missed check: what the owner said later takes it back.
+    /// First missed check.
     since: Instant,
+    /// Its adverts after this take it back.
+    adverts_from: Instant,
     /// When to take over.
     due: Instant,
 }
@@ -101,7 +103,7 @@ impl Backup {
         self.silence = None;
         self.deferred = false;
         self.vouched_until = None;
-        self.lost = self.lost.filter(|lost| at <= lost.since);
+        self.lost = self.lost.filter(|lost| at <= lost.adverts_from);
     }
 }
 
@@ -254,7 +256,7 @@ impl Router {
             return;
         }
         self.hearing.last_at = Some(at);
-        backup.lost = backup.lost.filter(|lost| at <= lost.since);
+        backup.lost = backup.lost.filter(|lost| at <= lost.adverts_from);
         let released = backup.released_at.take().is_some();
         let vouched = backup.vouched_until.is_some();
         if released || vouched || at + span > backup.base + backup.span {
@@ -369,12 +371,12 @@ impl Router {
     }
 
     /// The peer that owned the router has been silent on every path since `since`: take over at `due`, unless its adverts
-    /// were heard later.
-    pub(crate) fn owner_lost(&mut self, peer: PeerId, since: Instant, due: Instant) {
-        let spoke_later = self.hearing.last_at.is_some_and(|at| at > since);
+    /// were heard after `adverts_from`.
+    pub(crate) fn owner_lost(&mut self, peer: PeerId, since: Instant, adverts_from: Instant, due: Instant) {
+        let spoke_later = self.hearing.last_at.is_some_and(|at| at > adverts_from);
         let State::Backup(backup) = &mut self.state else { return };
         if !spoke_later && backup.released_at.is_none() && backup.silence.is_none() {
-            backup.lost = Some(Lost { peer, since, due });
+            backup.lost = Some(Lost { peer, since, adverts_from, due });
         }
     }
 
