@@ -7,7 +7,6 @@ use holdfast_lab::clock::Moment;
 use holdfast_lab::daemon::{Daemon, Status};
 use holdfast_lab::poll::{always, eventually_true};
 use holdfast_lab::topology::Segment;
-use std::time::Duration;
 
 const STATE_FILE: &str = "flaps.json";
 

@@ -189,7 +189,9 @@ impl Attack {
             let answers = self.attempt(what, Side::A, &frame, &[reason]);
             assert_eq!(answers, 0, "{what}");
         }
-        assert!(Side::BOTH.iter().all(|side| self.bench.status(*side).0["peers"][0]["authenticated"] == true));
+        assert!(
+            Side::BOTH.iter().all(|side| self.bench.status(*side).0["peers"][0]["authenticated"] == true)
+        );
     }
 
     /// A request of the LAN's path sent on the WAN's, with the addresses of that.
@@ -248,7 +250,8 @@ impl Attack {
     fn recordings_do_not_outlive_a_restart(&mut self) {
         let request = self.capture(REQUEST, Side::B);
         self.restart(Side::B);
-        let answers = self.attempt("from before the prober's restart", Side::A, &request, &["probe-old-incarnation"]);
+        let answers =
+            self.attempt("from before the prober's restart", Side::A, &request, &["probe-old-incarnation"]);
         assert_eq!(answers, 0);
         let request = self.capture(REQUEST, Side::B);
         self.restart(Side::A);

@@ -50,7 +50,11 @@ impl Bench {
     }
 
     /// [`Bench::start`] with the configurations changed by the caller.
-    pub(crate) fn start_with(adverts: Duration, peering: &Peering, change: impl Fn(String) -> String) -> Self {
+    pub(crate) fn start_with(
+        adverts: Duration,
+        peering: &Peering,
+        change: impl Fn(String) -> String,
+    ) -> Self {
         Self::start_each(|side| change(peering.config(side, adverts)))
     }
 
@@ -58,7 +62,8 @@ impl Bench {
     pub(crate) fn start_each(config: impl Fn(Side) -> String) -> Self {
         let lab = GatewayLab::build().unwrap();
         let pair = GatewayPair::start_together(&lab, config).unwrap();
-        let stream = Stream::start(&lab.client, &lab.server, SocketAddr::new(SERVER.into(), 9000), MS).unwrap();
+        let stream =
+            Stream::start(&lab.client, &lab.server, SocketAddr::new(SERVER.into(), 9000), MS).unwrap();
         let lan = OwnerProbe::start(&lab.client, "lan0", LAN_VIP.into(), MS).unwrap();
         let wan = OwnerProbe::start(&lab.server, "wan0", WAN_VIP.into(), MS).unwrap();
         let bench = Bench { stream, lan, wan, pair, lab };
@@ -126,8 +131,12 @@ impl Bench {
             let [router, from, to, cause] = ["router", "from", "to", "cause"].map(|key| word(record, key));
             format!("{router}:{from}>{to}:{cause}")
         };
-        let mut moves: Vec<String> =
-            self.records(side, mark).iter().filter(|record| record["event"] == "transition").map(line).collect();
+        let mut moves: Vec<String> = self
+            .records(side, mark)
+            .iter()
+            .filter(|record| record["event"] == "transition")
+            .map(line)
+            .collect();
         moves.sort_unstable();
         moves
     }

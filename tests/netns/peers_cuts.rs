@@ -39,7 +39,12 @@ fn assert_stable(bench: &Bench, what: &str, settling: Duration) {
 
 /// A cut and its end: at most one move of each router on each side, stable for five seconds, then A alone again with one more
 /// move at most. Gives both sides' moves during the cut.
-fn cut(bench: &Bench, what: &str, begin: impl FnOnce(&GatewayLab), end: impl FnOnce(&GatewayLab)) -> [Vec<String>; 2] {
+fn cut(
+    bench: &Bench,
+    what: &str,
+    begin: impl FnOnce(&GatewayLab),
+    end: impl FnOnce(&GatewayLab),
+) -> [Vec<String>; 2] {
     let mark = bench.mark();
     begin(&bench.lab);
     assert_stable(bench, what, SETTLING);
@@ -73,9 +78,7 @@ fn is_announcement(frame: &Frame, bench: &Bench) -> bool {
 
 fn the_cable_between_them_alone_is_nothing(bench: &Bench) {
     let mark = bench.mark();
-    let path_is = |side: Side, health: &str| {
-        bench.status(side).0["peers"][0]["paths"][2]["health"] == health
-    };
+    let path_is = |side: Side, health: &str| bench.status(side).0["peers"][0]["paths"][2]["health"] == health;
     bench.lab.sync_silent().unwrap();
     eventually_true("A notices", SOON, || path_is(Side::A, "unhealthy")).unwrap();
     eventually_true("B notices", SOON, || path_is(Side::B, "unhealthy")).unwrap();
@@ -159,7 +162,11 @@ fn one_direction(bench: &Bench, side: Side, leg: Leg) {
     );
     for (what, moved) in [("deaf", deaf), ("mute", mute)] {
         let expected = if side == Side::A { 2 } else { 0 };
-        assert_eq!(moved[0].len(), expected, "{what}: an impaired Active gives way, an impaired Backup is nothing");
+        assert_eq!(
+            moved[0].len(),
+            expected,
+            "{what}: an impaired Active gives way, an impaired Backup is nothing"
+        );
         assert_eq!(moved[1].len(), expected, "{what}");
     }
 }

@@ -78,7 +78,11 @@ fn a_killed_controller_is_succeeded_when_its_lease_ends(bench: &mut Bench) {
     let moves = bench.moves(Side::B, &mark);
     println!("killed: B was Active within {seen:?}: {moves:?}; {owners:?}");
     assert_eq!(moves.len(), 2, "{moves:?}");
-    assert!(moves.iter().all(|moved| moved.starts_with("lan:backup>active") || moved.starts_with("wan:backup>active")));
+    assert!(
+        moves
+            .iter()
+            .all(|moved| moved.starts_with("lan:backup>active") || moved.starts_with("wan:backup>active"))
+    );
     assert!(owners.contested == 0 && owners.longest_unanswered <= MARGIN, "{owners:?}");
     assert!(seen >= LEASE * 8 / 10 && seen <= LEASE + 2 * SECOND, "{seen:?}");
     let restarted = Moment::now();
@@ -99,7 +103,11 @@ fn after_lease_waits_for_the_lease(bench: &Bench) {
     eventually_true("B takes over", SOON, || bench.pair.is_active(Side::B)).unwrap();
     bench.wait_flow();
     let owners = bench.owners(Leg::Lan, lost);
-    println!("after-lease: nobody answered for {:?}; {:?}", owners.longest_unanswered, bench.moves(Side::B, &mark));
+    println!(
+        "after-lease: nobody answered for {:?}; {:?}",
+        owners.longest_unanswered,
+        bench.moves(Side::B, &mark)
+    );
     // What A said last was at most a check old and left between nine tenths and the whole of its lease.
     assert!(owners.longest_unanswered >= LEASE * 8 / 10, "{owners:?}");
     assert!(owners.longest_unanswered <= LEASE + MARGIN, "{owners:?}");

@@ -15,8 +15,11 @@ use std::time::Duration;
 const ADVERTS: Duration = Duration::from_millis(100);
 const CHECKS: Duration = Duration::from_millis(10);
 /// The three reloads of the manual, by the files that stand in `secret_files`.
-const ROTATION: [&str; 3] =
-    [r#""@files@/cluster.key", "@files@/new.key""#, r#""@files@/new.key", "@files@/cluster.key""#, r#""@files@/new.key""#];
+const ROTATION: [&str; 3] = [
+    r#""@files@/cluster.key", "@files@/new.key""#,
+    r#""@files@/new.key", "@files@/cluster.key""#,
+    r#""@files@/new.key""#,
+];
 
 fn write_secret(path: &Path, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap();

@@ -34,7 +34,11 @@ fn with_lan6(side: Side, config: String) -> String {
 fn beliefs(bench: &Bench, side: Side, router: &str) -> (u64, String, String) {
     let status = bench.status(side);
     let entry = status.router(router);
-    (status.number(router, "learned_interval_ns"), entry["active_router"].to_string(), entry["state"].to_string())
+    (
+        status.number(router, "learned_interval_ns"),
+        entry["active_router"].to_string(),
+        entry["state"].to_string(),
+    )
 }
 
 /// One forged advert aimed at `victim`, and what must come of it: nothing but a count and a notice.
@@ -112,7 +116,8 @@ fn a_flood_of_all_kinds_changes_nothing(bench: &Bench, stranger: &Stranger) {
         (b6, 0, 1),
         (STRANGER6.into(), 255, 1),
     ];
-    let frames = kinds.map(|(source, priority, interval)| stranger.advert(source, priority, interval).frame());
+    let frames =
+        kinds.map(|(source, priority, interval)| stranger.advert(source, priority, interval).frame());
     let before = [LAN, LAN6].map(|router| Side::BOTH.map(|side| beliefs(bench, side, router)));
     let mark = bench.mark();
     let mut sent = 0u64;
@@ -163,7 +168,11 @@ fn copies_do_not_keep_a_dead_owner_alive(bench: &Bench, stranger: &Stranger) {
 }
 
 /// Plain VRRP towards everybody: the forged advert silences both, and an order ends it, as docs/limits.md says.
-fn under_segment_trust_the_harm_ends_with_an_order(bench: &mut Bench, stranger: &Stranger, config: &dyn Fn(Side) -> String) {
+fn under_segment_trust_the_harm_ends_with_an_order(
+    bench: &mut Bench,
+    stranger: &Stranger,
+    config: &dyn Fn(Side) -> String,
+) {
     bench.reload(|side| config(side).replacen("[ha]\n", "[ha]\ntrust = \"segment\"\n", 1));
     bench.settle(Side::A);
     let mark = bench.mark();

@@ -132,10 +132,11 @@ fn beginning(text: &str) -> Option<String> {
 
 #[test]
 fn every_cause_and_notice_is_in_the_manual() {
-    let actions = read("ha-userspace/engine/src/action.rs");
+    let (actions, events) =
+        (read("ha-userspace/engine/src/action.rs"), read("ha-userspace/src/journal/event.rs"));
     let manual = read("docs/operate.md");
-    for name in ["Cause", "Notice"] {
-        for variant in variants(&actions, name) {
+    for (source, name) in [(&actions, "Cause"), (&actions, "Notice"), (&events, "NoticeEvent")] {
+        for variant in variants(source, name) {
             let row = format!("| `{}` |", kebab(&variant));
             assert!(
                 manual.lines().any(|line| line.starts_with(&row)),
@@ -148,7 +149,8 @@ fn every_cause_and_notice_is_in_the_manual() {
 #[test]
 fn every_field_of_status_is_in_the_manual() {
     let manual = read("docs/operate.md");
-    let fields = fields(&read("ha-userspace/src/control/status.rs"));
+    let mut fields = fields(&read("ha-userspace/src/control/status.rs"));
+    fields.extend(self::fields(&read("ha-userspace/src/control/status/fitness.rs")));
     assert!(fields.len() > 40, "the parser found {fields:?}");
     for field in fields {
         assert!(

@@ -26,11 +26,29 @@ pub(super) struct Rates {
     pub(super) tx_bps: u64,
 }
 
-/// The last readings of one link.
+/// The last readings of one link and direction, once for status and once for the guards: a long window is too coarse for
+/// the rate of a second.
+#[derive(Debug)]
+struct Direction {
+    shown: RateWindow,
+    measured: RateWindow,
+}
+
+impl Direction {
+    fn new(measured_over: Duration) -> Self {
+        Self { shown: RateWindow::new(SHOWN_SPAN), measured: RateWindow::new(measured_over) }
+    }
+
+    fn sample(&mut self, now: Instant, bytes: u64) {
+        self.shown.sample(now, bytes);
+        self.measured.sample(now, bytes);
+    }
+}
+
 #[derive(Debug)]
 struct Meter {
-    rx: RateWindow,
-    tx: RateWindow,
+    rx: Direction,
+    tx: Direction,
 }
 
 /// A monitored interface at this moment.
@@ -58,7 +76,7 @@ pub(super) struct Bandwidth {
 impl Default for Bandwidth {
     fn default() -> Self {
         Self {
-            interval: SHOWN_SPAN,
+            interval: Duration::ZERO,
             measured_over: SHOWN_SPAN,
             next_reading: Instant::default(),
             meters: BTreeMap::new(),
@@ -78,7 +96,6 @@ impl Bandwidth {
             let minimum = own.and_then(|link| link.bandwidth_minimum_bps).or(config.bandwidth.minimum_bps);
             let Some(minimum) = minimum.map(BitRate::from_bps) else { continue };
             let settings = BandwidthSettings { minimum, interval };
-            self.measured_over = settings.measured_over();
             let mut guard = known.remove(&name).unwrap_or(BandwidthGuard::new(settings));
             guard.reconfigure(settings);
             self.guards.insert(name, guard);
@@ -86,6 +103,7 @@ impl Bandwidth {
         if interval != self.interval {
             // Windows of another length start afresh.
             self.interval = interval;
+            self.measured_over = BandwidthSettings { minimum: BitRate::default(), interval }.measured_over();
             self.meters.clear();
         }
     }
@@ -105,8 +123,8 @@ impl Bandwidth {
 
     /// Takes a reading of a link.
     pub(super) fn read(&mut self, now: Instant, ifindex: u32, counters: LinkCounters) {
-        let window = || RateWindow::new(SHOWN_SPAN.max(self.measured_over));
-        let meter = self.meters.entry(ifindex).or_insert_with(|| Meter { rx: window(), tx: window() });
+        let direction = || Direction::new(self.measured_over);
+        let meter = self.meters.entry(ifindex).or_insert_with(|| Meter { rx: direction(), tx: direction() });
         meter.rx.sample(now, counters.rx_bytes);
         meter.tx.sample(now, counters.tx_bytes);
     }
@@ -114,7 +132,7 @@ impl Bandwidth {
     /// Rates over about a second; 0 until so much is known.
     pub(super) fn rates(&self, ifindex: u32) -> Rates {
         let Some(meter) = self.meters.get(&ifindex) else { return Rates::default() };
-        let bps = |window: &RateWindow| window.rate_over(SHOWN_SPAN).unwrap_or_default().as_bps();
+        let bps = |direction: &Direction| direction.shown.rate().unwrap_or_default().as_bps();
         Rates { rx_bps: bps(&meter.rx), tx_bps: bps(&meter.tx) }
     }
 
@@ -158,8 +176,8 @@ impl Bandwidth {
         })
     }
 
-    fn measured(&self, ifindex: u32, direction: impl Fn(&Meter) -> &RateWindow) -> Option<BitRate> {
-        direction(self.meters.get(&ifindex)?).rate_over(self.measured_over)
+    fn measured(&self, ifindex: u32, direction: impl Fn(&Meter) -> &Direction) -> Option<BitRate> {
+        direction(self.meters.get(&ifindex)?).measured.rate()
     }
 
     /// The guards by the names of their links.
@@ -259,6 +277,17 @@ mod tests {
         assert_eq!(bandwidth.rates(LAN), Rates { rx_bps: 10_000_000, tx_bps: 5_000_000 });
         bandwidth.retain(|ifindex| ifindex != LAN);
         assert_eq!(bandwidth.rates(LAN), Rates::default());
+    }
+
+    #[test]
+    fn a_long_interval_does_not_blur_what_status_shows() {
+        let mut bandwidth = Bandwidth::default();
+        bandwidth.configure(&config(&GUARDED.replace("5s", "1h")), monitored());
+        for tick in 0..400 {
+            let sent = if tick < 396 { 0 } else { (tick - 395) * 250_000 };
+            bandwidth.read(at(tick * 250), LAN, bytes(0, sent));
+        }
+        assert_eq!(bandwidth.rates(LAN).tx_bps, 8_000_000);
     }
 
     #[test]

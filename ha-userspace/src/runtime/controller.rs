@@ -236,7 +236,7 @@ impl Controller {
         self.settle_links(now)?;
         self.judge_timers()?;
         self.settle_flaps(now);
-        self.review_fitness(now)?;
+        self.review_fitness(clock::now())?;
         self.settle_bypass(now)?;
         self.settle_failovers();
         self.settle_maintenance();

@@ -165,9 +165,13 @@ impl Fitness {
             return Vec::new();
         }
         let mut changes = Vec::new();
+        let members: Vec<Membership> = self.members.iter().map(|member| member.membership).collect();
+        let checks: Vec<CheckState> = self.checks.values().map(|known| known.state).collect();
+        let links = if self.links_up { Requirement::Met } else { Requirement::Failed };
         for member in &self.members {
             let id = member.membership.router;
-            let standing = self.standing(member, is_active(id));
+            let said = standing(member.base, member.membership, &members, &checks, links);
+            let standing = self.standing(said, is_active(id));
             if self.told.get(&id).copied().unwrap_or_default() != standing {
                 changes.push((id, standing));
             }
@@ -176,12 +180,9 @@ impl Fitness {
         changes
     }
 
-    fn standing(&self, member: &Member, active: bool) -> Standing {
-        let members: Vec<Membership> = self.members.iter().map(|member| member.membership).collect();
-        let checks: Vec<CheckState> = self.checks.values().map(|known| known.state).collect();
-        let links = if self.links_up { Requirement::Met } else { Requirement::Failed };
-        let priority::Standing { base, weighted, requirement } =
-            standing(member.base, member.membership, &members, &checks, links);
+    /// What checks and links say of a router, with all else that bears on the node.
+    fn standing(&self, said: priority::Standing, active: bool) -> Standing {
+        let priority::Standing { base, weighted, requirement } = said;
         let unready = match requirement {
             Requirement::Met => false,
             Requirement::Pending => !active,

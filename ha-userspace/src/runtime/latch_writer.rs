@@ -49,7 +49,7 @@ impl LatchWriter {
     /// Hands a record over; [`Saved`] comes back.
     pub(super) fn save(&self, revision: u64, content: FlapRecord, is_urgent: bool) {
         let record = Record { revision, content, is_urgent };
-        if !self.records.as_ref().is_some_and(|records| records.send(record).is_ok()) {
+        if self.records.as_ref().is_none_or(|records| records.send(record).is_err()) {
             tracing::error!("the thread that keeps the flap record has ended; restart the daemon");
         }
     }

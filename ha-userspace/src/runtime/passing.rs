@@ -26,8 +26,9 @@ pub(super) struct PortTraffic {
 }
 
 impl PortTraffic {
+    /// None where the counters began anew. The two parts of `tx` are not read at one moment, so it may be one short.
     fn since(self, earlier: Self) -> Option<Self> {
-        Some(Self { rx: self.rx.checked_sub(earlier.rx)?, tx: self.tx.checked_sub(earlier.tx)? })
+        Some(Self { rx: self.rx.checked_sub(earlier.rx)?, tx: self.tx.saturating_sub(earlier.tx) })
     }
 }
 

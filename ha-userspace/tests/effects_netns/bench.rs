@@ -225,6 +225,11 @@ impl Daemon {
         finished.recv_timeout(DEADLINE).unwrap()
     }
 
+    /// What was told and not yet taken in.
+    pub(crate) fn untold(&self) -> Vec<LinkEvent> {
+        self.links.try_iter().collect()
+    }
+
     /// Takes link events in until the picture of the interfaces satisfies `wanted`.
     pub(crate) fn wait_for<T>(&self, what: &str, wanted: impl Fn(&Interfaces) -> Option<T>) -> T {
         let deadline = Instant::now() + DEADLINE;

@@ -95,6 +95,28 @@ fn an_overrun_is_made_good_by_reading_everything_again() {
     });
 }
 
+/// Reading again tells only what no event has told, and events go on meanwhile.
+#[test]
+fn what_is_read_again_and_has_not_changed_is_not_told() {
+    in_fresh_namespace(|| {
+        let state = tempfile::tempdir().unwrap();
+        let peer = Peer::joined();
+        let daemon = Daemon::start(state.path());
+        daemon.wait_for("lan0", |all| all.by_name(LAN).filter(|lan| lan.link.up).map(drop));
+        for _ in 0..100 {
+            daemon.effects.reread_links(vec![LAN.to_owned(), "nosuch".to_owned()]);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert_eq!(daemon.untold(), []);
+        peer.run(|| ip("link set peer0 down"));
+        daemon.wait_for("carrier loss", |all| all.by_name(LAN).filter(|lan| !lan.link.up).map(drop));
+        daemon.effects.reread_links(vec![LAN.to_owned()]);
+        ip("link del lan0");
+        daemon.effects.reread_links(vec![LAN.to_owned()]);
+        daemon.wait_for("the end", |all| all.by_name(LAN).is_none().then_some(()));
+    });
+}
+
 #[test]
 fn a_missing_interface_is_named_and_serves_once_it_appears() {
     in_fresh_namespace(|| {
