@@ -6,7 +6,7 @@
 //! changes nothing.
 
 use crate::{
-    count,
+    classify, count,
     cursor::XdpFrame,
     maps::{ADVERT_TEMPLATES, NODE_STATE, node},
     outcome::Outcome,
@@ -23,7 +23,7 @@ use ha_common::{
     ring_events::event_flag,
     verdict_reasons::VerdictReason,
     wire::{
-        ipv6, vlan,
+        ipv6,
         vrrp::{self, Advert},
     },
 };
@@ -51,8 +51,7 @@ pub fn receive_v6(ctx: *mut xdp_md) -> u32 {
 
 #[inline(always)]
 fn receive(ctx: *mut xdp_md, family: u8) -> Outcome {
-    let frame = XdpFrame::of(ctx);
-    let Some(link) = vlan::walk(frame) else {
+    let Some((frame, link)) = classify::behind_tags(ctx) else {
         return Outcome::Transit;
     };
     let vrid = match vrrp::vrid(frame, link.payload, family) {
@@ -149,8 +148,7 @@ fn uncorroborated(
         }
     }
     if told {
-        let answered =
-            if reason as u32 == VerdictReason::AdvertAnswered as u32 { event_flag::ANSWERED } else { 0 };
+        let answered = if reason == VerdictReason::AdvertAnswered { event_flag::ANSWERED } else { 0 };
         let epoch = if owned { router.policy.epoch } else { 0 };
         report::advert(router, advert, now, epoch, event_flag::UNCORROBORATED | answered);
     }
