@@ -3,14 +3,14 @@
 //! Transit leaves here after the header fields that could concern a virtual router have been looked at, without a clock
 //! read and without a hash look-up. `None` inside means that the frame ends too early to be any of ours.
 
-use crate::{bypass, count, cursor::XdpFrame, fence, outcome::Outcome, rewrite, vrrp};
+use crate::{bypass, count, cursor::XdpFrame, fence, maps::node, outcome::Outcome, probe, rewrite, vrrp};
 use aya_ebpf::programs::XdpContext;
 use ha_common::{
     verdict_reasons::VerdictReason,
     wire::{
         Buffer, arp,
         ethernet::{self, ether_type},
-        ipv4, ipv6, ndisc, vlan,
+        ipv4, ipv6, ndisc, udp, vlan,
         vrrp::PROTOCOL,
     },
 };
@@ -31,15 +31,16 @@ fn inspect(ctx: &XdpContext) -> Option<Outcome> {
     let at = link.payload;
     match link.ether_type {
         ether_type::IPV4 => {
-            if ipv4::protocol(frame, at)? == PROTOCOL {
+            let protocol = ipv4::protocol(frame, at)?;
+            if protocol == PROTOCOL {
                 return Some(Outcome::Concluded(vrrp::receive_v4(ctx.ctx)));
             }
             let destination = ipv4::destination(frame, at)?;
             count_fragments(ctx, frame, at + ipv4::total_length(frame, at)?);
-            if let Some(outcome) = to_virtual_mac(frame, link.vlan) {
-                return Some(outcome);
+            if protocol == udp::PROTOCOL && is_to_ha_port_v4(frame, at) {
+                return Some(Outcome::Concluded(probe::receive_v4(ctx.ctx)));
             }
-            Some(fence::packet_in_v4(frame, destination))
+            Some(fenced_v4(frame, link.vlan, destination))
         }
         ether_type::IPV6 => ipv6_packet(ctx, frame, link.vlan, at),
         ether_type::ARP => {
@@ -53,6 +54,26 @@ fn inspect(ctx: &XdpContext) -> Option<Outcome> {
     }
 }
 
+/// What the fence makes of an IPv4 packet that nothing else claims.
+#[inline(always)]
+pub fn fenced_v4(frame: XdpFrame, vlan: u32, destination: u32) -> Outcome {
+    to_virtual_mac(frame, vlan).unwrap_or_else(|| fence::packet_in_v4(frame, destination))
+}
+
+/// Whether a UDP packet behind an IPv4 header at `at` is for the HA port. A later fragment has no port.
+#[inline(always)]
+fn is_to_ha_port_v4(frame: XdpFrame, at: usize) -> bool {
+    ipv4::header_length(frame, at).is_some_and(|header| is_to_ha_port(frame, at + header))
+        && ipv4::is_later_fragment(frame, at) == Some(false)
+}
+
+/// Whether a UDP header at `at` names the HA port.
+#[inline(always)]
+fn is_to_ha_port(frame: XdpFrame, at: usize) -> bool {
+    let port = node().map_or(0, |node| node.port);
+    port != 0 && udp::destination_port(frame, at) == Some(port)
+}
+
 #[inline(always)]
 fn ipv6_packet(ctx: &XdpContext, frame: XdpFrame, vlan: u32, at: usize) -> Option<Outcome> {
     let next = ipv6::next_header(frame, at)?;
@@ -62,11 +83,21 @@ fn ipv6_packet(ctx: &XdpContext, frame: XdpFrame, vlan: u32, at: usize) -> Optio
     if ipv6::extended_next_header(frame, at, next) == Some(PROTOCOL) {
         return Some(Outcome::Judged(VerdictReason::ExtensionHeader));
     }
+    let message = at + ipv6::HEADER_LENGTH;
+    count_fragments(ctx, frame, message + ipv6::payload_length(frame, at)?);
+    if next == udp::PROTOCOL && is_to_ha_port(frame, message) {
+        return Some(Outcome::Concluded(probe::receive_v6(ctx.ctx)));
+    }
+    fenced_v6(frame, vlan, at, next)
+}
+
+/// What the fence makes of an IPv6 packet that nothing else claims.
+#[inline(always)]
+pub fn fenced_v6(frame: XdpFrame, vlan: u32, at: usize, next: u8) -> Option<Outcome> {
     if let Some(outcome) = to_virtual_mac(frame, vlan) {
         return Some(outcome);
     }
     let message = at + ipv6::HEADER_LENGTH;
-    count_fragments(ctx, frame, message + ipv6::payload_length(frame, at)?);
     let discovery = if next == ipv6::next_header::ICMPV6 { ndisc::kind(frame, message) } else { None };
     if discovery == Some(ndisc::Kind::Solicitation)
         && let Some(outcome) = fence::solicitation_in(frame, ndisc::target_at(message))

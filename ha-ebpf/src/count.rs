@@ -101,3 +101,33 @@ pub unsafe fn add(counter: *mut u64) {
     // SAFETY: the caller's promise; an atomic add of the BPF instruction set. `core` has none for this target.
     unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) counter, in(reg) 1_u64, options(nostack)) };
 }
+
+/// Sets bits in a word that several CPUs write.
+///
+/// # Safety
+/// As [`add`].
+#[inline(always)]
+pub unsafe fn set_bits(word: *mut u64, bits: u64) {
+    // SAFETY: the caller's promise.
+    unsafe { asm!("lock *(u64 *)({0} + 0) |= {1}", in(reg) word, in(reg) bits, options(nostack)) };
+}
+
+/// Puts `new` in the place of `expected`, unless another CPU was there first; returns whether it did.
+///
+/// # Safety
+/// As [`add`].
+#[inline(always)]
+pub unsafe fn exchange(word: *mut u64, expected: u64, new: u64) -> bool {
+    let mut found = expected;
+    // SAFETY: the caller's promise; the instruction compares with register 0 and leaves there what it found.
+    unsafe {
+        asm!(
+            "r0 = cmpxchg_64({word} + 0, r0, {new})",
+            word = in(reg) word,
+            new = in(reg) new,
+            inout("r0") found,
+            options(nostack),
+        );
+    }
+    found == expected
+}

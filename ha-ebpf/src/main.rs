@@ -13,9 +13,13 @@ mod egress;
 mod fence;
 mod maps;
 mod outcome;
+mod peers;
+mod probe;
+mod probe_answer;
 mod report;
 mod rewrite;
 mod router;
+mod trust;
 mod vips;
 mod vrrp;
 

@@ -11,6 +11,10 @@ use aya_ebpf::{
 use ha_common::{
     maps::{
         keys::{RouterKey, SourceKey, VIP_FILTER_WORDS, VipKey},
+        peers::{
+            MAX_PATHS, MAX_PEERS, NodePolicy, NodeState, PathKey, PathPolicy, PathState, PeerPolicy,
+            PeerState,
+        },
         values::{
             AdvertTemplate, BypassLink, BypassPair, Lease, LinkCounters, LinkPolicy, MAX_LINK_PAIRS,
             MAX_LINKS, MAX_ROUTERS, MAX_VIPS, RouterPolicy, RouterState, RouterVerdicts, Settings, fence,
@@ -67,6 +71,21 @@ pub static BYPASS_PORTS: DevMap = DevMap::with_max_entries(MAX_LINKS, 0);
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
 
+#[map]
+pub static NODE: Array<NodePolicy> = Array::with_max_entries(1, 0);
+#[map]
+pub static NODE_STATE: Array<NodeState> = Array::with_max_entries(1, 0);
+#[map]
+pub static PEERS: Array<PeerPolicy> = Array::with_max_entries(MAX_PEERS, 0);
+#[map]
+pub static PEER_STATES: Array<PeerState> = Array::with_max_entries(MAX_PEERS, 0);
+#[map]
+pub static PATH_SLOTS: HashMap<PathKey, u32> = HashMap::with_max_entries(MAX_PATHS, 0);
+#[map]
+pub static PATHS: Array<PathPolicy> = Array::with_max_entries(MAX_PATHS, 0);
+#[map]
+pub static PATH_STATES: Array<PathState> = Array::with_max_entries(MAX_PATHS, 0);
+
 /// Slot of the interface this program instance is attached to.
 #[inline(always)]
 pub fn link_slot() -> u32 {
@@ -89,4 +108,10 @@ pub fn attach_ifindex() -> u32 {
 #[inline(always)]
 pub fn fence_mode() -> u32 {
     SETTINGS.get(0).map_or(fence::NONE, |settings| settings.fence)
+}
+
+/// What the controller says about this node.
+#[inline(always)]
+pub fn node() -> Option<&'static NodePolicy> {
+    NODE.get(0)
 }

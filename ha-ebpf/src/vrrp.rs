@@ -2,20 +2,22 @@
 //!
 //! Validation is `ha_common::wire::vrrp`; here a valid advert meets the router's state. While the router is owned, a
 //! winner revokes the grant and a loser is answered; otherwise the advert's time is noted. The controller is told of
-//! whatever changes something (RFC 9568 section 6.4).
+//! whatever changes something (RFC 9568 section 6.4). An advert that its supposed sender does not bear out (`trust`)
+//! changes nothing.
 
 use crate::{
     count,
     cursor::XdpFrame,
-    maps::{ADVERT_SOURCES, ADVERT_TEMPLATES},
+    maps::{ADVERT_TEMPLATES, NODE_STATE, node},
     outcome::Outcome,
     report, rewrite,
     router::{Router, now_ns},
+    trust::{self, Sender},
 };
 use aya_ebpf::bindings::xdp_md;
 use ha_common::{
     maps::{
-        keys::SourceKey,
+        peers::MAX_UNITS,
         values::{RouterPolicy, flag, role},
     },
     ring_events::event_flag,
@@ -61,7 +63,7 @@ fn receive(ctx: *mut xdp_md, family: u8) -> Outcome {
         return Outcome::Judged(VerdictReason::VridUnknown);
     };
     let reason = match valid_advert(frame, link.payload, family, &router) {
-        Ok(advert) => judge(ctx, &router, &advert, link.tags),
+        Ok((advert, sender)) => judge(ctx, &router, &advert, sender, link.tags),
         Err(reason) => reason,
     };
     count::router_verdict(router.slot, reason);
@@ -74,16 +76,38 @@ fn valid_advert(
     payload: usize,
     family: u8,
     router: &Router,
-) -> Result<Advert, VerdictReason> {
+) -> Result<(Advert, Sender), VerdictReason> {
     let carrier = vrrp::carrier(frame, payload, family)?;
-    vrrp::validate(frame, &carrier, router.policy, |source| {
-        let key = SourceKey { router: router.slot, address: ipv6::bytes(source) };
-        ADVERT_SOURCES.get_ptr(key).is_some()
-    })
+    let mut sender = Sender::UNLISTED;
+    let advert = vrrp::validate(frame, &carrier, router.policy, |source| {
+        let found = Sender::find(router.slot, source);
+        sender = found.unwrap_or(Sender::UNLISTED);
+        found.is_some()
+    })?;
+    Ok((advert, sender))
 }
 
 #[inline(always)]
-fn judge(ctx: *mut xdp_md, router: &Router, advert: &Advert, tags: usize) -> VerdictReason {
+fn judge(ctx: *mut xdp_md, router: &Router, advert: &Advert, sender: Sender, tags: usize) -> VerdictReason {
+    if router.policy.role == role::INITIALIZE {
+        count_received(router, advert);
+        return VerdictReason::AdvertInitialize;
+    }
+    let now = now_ns();
+    if !trust::is_borne_out(router, advert, sender, now) {
+        return uncorroborated(ctx, router, advert, sender, tags, now);
+    }
+    count_received(router, advert);
+    count::notes(router.slot, advert);
+    if router.is_owned(now) {
+        while_owned(ctx, router, advert, tags, now)
+    } else {
+        while_not_owned(router, advert, now)
+    }
+}
+
+#[inline(always)]
+fn count_received(router: &Router, advert: &Advert) {
     // SAFETY: `state` is a valid map value.
     unsafe {
         count::add(&raw mut (*router.state).adverts_received);
@@ -91,16 +115,46 @@ fn judge(ctx: *mut xdp_md, router: &Router, advert: &Advert, tags: usize) -> Ver
             count::add(&raw mut (*router.state).priority_zero_received);
         }
     }
-    if router.policy.role == role::INITIALIZE {
-        return VerdictReason::AdvertInitialize;
+}
+
+/// An advert that its supposed sender does not bear out changes nothing. One that loses against us is answered all the same,
+/// under the same bound: that reveals nothing and ends an honest dual ownership. Of both the controller is told at most once
+/// per check interval of the peer.
+#[inline(always)]
+fn uncorroborated(
+    ctx: *mut xdp_md,
+    router: &Router,
+    advert: &Advert,
+    sender: Sender,
+    tags: usize,
+    now: u64,
+) -> VerdictReason {
+    // SAFETY: `state` is a valid map value that only the data plane writes.
+    let told = unsafe {
+        count::add(&raw mut (*router.state).uncorroborated);
+        let since = now.saturating_sub((*router.state).uncorroborated_told_ns);
+        let told = since >= sender.report_interval_ns(router);
+        if told {
+            (*router.state).uncorroborated_told_ns = now;
+        }
+        told
+    };
+    let owned = router.is_owned(now);
+    let mut reason = VerdictReason::AdvertUncorroborated;
+    if owned && loses(router, advert, now) && !is_left_unanswered(advert) {
+        if take_turn(router, now) > u64::from(router.policy.answers_per_interval) {
+            reason = VerdictReason::AdvertAnswerLimited;
+        } else if answer(ctx, router, tags) {
+            reason = VerdictReason::AdvertAnswered;
+        }
     }
-    count::notes(router.slot, advert);
-    let now = now_ns();
-    if router.is_owned(now) {
-        while_owned(ctx, router, advert, tags, now)
-    } else {
-        while_not_owned(router, advert, now)
+    if told {
+        let answered =
+            if reason as u32 == VerdictReason::AdvertAnswered as u32 { event_flag::ANSWERED } else { 0 };
+        let epoch = if owned { router.policy.epoch } else { 0 };
+        report::advert(router, advert, now, epoch, event_flag::UNCORROBORATED | answered);
     }
+    reason
 }
 
 #[inline(always)]
@@ -138,7 +192,7 @@ fn while_owned(ctx: *mut xdp_md, router: &Router, advert: &Advert, tags: usize, 
     // A rival that goes on is told of once per interval: the controller announces again when it is gone (V-112).
     let told = remember(router, advert) || releasing_sender || turn == FIRST_TURN;
     let epoch = router.policy.epoch;
-    if advert.version == 2 && !releasing_sender {
+    if is_left_unanswered(advert) {
         if told {
             report::advert(router, advert, now, epoch, 0);
         }
@@ -147,13 +201,7 @@ fn while_owned(ctx: *mut xdp_md, router: &Router, advert: &Advert, tags: usize, 
     if turn > u64::from(router.policy.answers_per_interval) {
         return VerdictReason::AdvertAnswerLimited;
     }
-    if !silent
-        && let Some(template) = ADVERT_TEMPLATES.get_ptr(router.slot)
-        && let Some(bytes) = rewrite::into_answer(ctx, template, tags)
-    {
-        // SAFETY: `state` is a valid map value.
-        unsafe { count::add(&raw mut (*router.state).adverts_answered) };
-        count::sent(bytes);
+    if !silent && answer(ctx, router, tags) {
         if told {
             report::advert(router, advert, now, epoch, event_flag::ANSWERED);
         }
@@ -161,6 +209,32 @@ fn while_owned(ctx: *mut xdp_md, router: &Router, advert: &Advert, tags: usize, 
     }
     report::advert(router, advert, now, epoch, 0);
     VerdictReason::AdvertReported
+}
+
+/// Makes the frame our advert; `false` if there is none to send.
+#[inline(always)]
+fn answer(ctx: *mut xdp_md, router: &Router, tags: usize) -> bool {
+    if let Some(template) = ADVERT_TEMPLATES.get_ptr(router.slot)
+        && let Some(bytes) = rewrite::into_answer(ctx, template, tags)
+    {
+        // SAFETY: `state` is a valid map value.
+        unsafe { count::add(&raw mut (*router.state).adverts_answered) };
+        count::sent(bytes);
+        return true;
+    }
+    false
+}
+
+/// A VRRPv2 router answers a release and nothing else (V-058).
+#[inline(always)]
+fn is_left_unanswered(advert: &Advert) -> bool {
+    advert.version == 2 && advert.priority != 0
+}
+
+/// Whether an advert changes nothing about our ownership, and our own adverts are recent enough to say so.
+#[inline(always)]
+fn loses(router: &Router, advert: &Advert, now: u64) -> bool {
+    !own_adverts_are_stale(router, now) && (advert.priority == 0 || !wins(advert, router.policy))
 }
 
 /// RFC 9568 section 6.4.3: higher priority, or equal priority and the greater source address, unsigned.
@@ -190,10 +264,32 @@ fn revoke(router: &Router, advert: &Advert, now: u64) -> VerdictReason {
         (*router.state).revoked_epoch = epoch;
         (*router.state).revoked_at_ns = now;
     }
+    disclaim_unit(router);
     restart_down_timer(router, now);
     remember(router, advert);
     report::advert(router, advert, now, epoch, event_flag::REVOKED);
     VerdictReason::AdvertRevoked
+}
+
+/// Takes the router's unit out of what probes are answered with, until the controller's next grant. Without this the answers
+/// would claim it until the controller has run.
+#[inline(always)]
+fn disclaim_unit(router: &Router) {
+    let unit = u32::from(router.policy.unit);
+    let (Some(node), Some(state)) = (node(), NODE_STATE.get_ptr_mut(0)) else {
+        return;
+    };
+    if unit >= MAX_UNITS {
+        return;
+    }
+    // SAFETY: a valid map value that only the data plane writes, aligned to eight bytes.
+    unsafe {
+        if (*state).grant != node.grant {
+            (*state).revoked = 0;
+            (*state).grant = node.grant;
+        }
+        count::set_bits(&raw mut (*state).revoked, 1 << unit);
+    }
 }
 
 #[inline(always)]

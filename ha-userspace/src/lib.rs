@@ -11,4 +11,5 @@ pub mod control;
 pub mod datapath;
 pub mod effects;
 pub mod journal;
+pub mod probes;
 pub mod runtime;

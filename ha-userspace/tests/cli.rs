@@ -265,6 +265,7 @@ impl FakeDaemon {
             }
             Order::Failover { group: Some(group) } => Response::refused(format!("no group \"{group}\"")),
             Order::Failover { group: None } => Response::done("released"),
+            Order::Maintenance { on } => Response::done(format!("maintenance: {on}")),
             Order::Bypass { switch, pair } => match pair {
                 Some(pair) => Response::done(format!("{pair}: {switch:?}")),
                 None => Response::refused("edge: it lies"),

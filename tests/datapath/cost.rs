@@ -7,6 +7,8 @@ const REPEAT: u32 = 1_000_000;
 const TRIALS: usize = 7;
 /// Bound on what transit costs beyond a program that passes everything, nanoseconds.
 const TRANSIT_BOUND_NS: f64 = 2_000.0;
+/// Bound on a probe or a reply, nanoseconds.
+const PROBE_BOUND_NS: f64 = 20_000.0;
 /// Bound on an advert, or on what a fence stops, nanoseconds.
 const ADVERT_BOUND_NS: f64 = 20_000.0;
 
@@ -39,5 +41,14 @@ fn adverts_and_fences_are_cheap() {
     for case in cost_cases::adverts().into_iter().chain(cost_cases::fences()) {
         let cost = cost(&mut plane, &case);
         assert!(cost < ADVERT_BOUND_NS, "{} costs {cost} ns", case.what);
+    }
+}
+
+#[test]
+fn probes_are_cheap() {
+    let mut plane = Plane::new();
+    for case in cost_cases::probes() {
+        let cost = cost(&mut plane, &case);
+        assert!(cost < PROBE_BOUND_NS, "{} costs {cost} ns", case.what);
     }
 }

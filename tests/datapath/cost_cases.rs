@@ -6,7 +6,9 @@
 use super::bypass_fixtures::{engaged, on_guard, released, to_stranger};
 use super::fixture::{as_answering_owner, as_backup};
 use super::frames::*;
-use super::plane::{Plane, V4};
+use super::peer_plane::{OUR_INDEX_V4, OUR_INDEX_V6};
+use super::plane::{Plane, V4, now_ns};
+use super::probe_frames::{FIRST, carried_v4, probe_v4, probe_v6, reply, request, request_v6, signed};
 use ha_common::maps::names;
 use ha_common::maps::values::fence;
 use ha_common::verdict_reasons::VerdictReason::{self, *};
@@ -18,11 +20,13 @@ pub(crate) struct CostCase {
     pub(crate) frame: Vec<u8>,
     /// What every run ends in; `None` is transit.
     pub(crate) verdict: Option<VerdictReason>,
+    /// Each run gets the frame and the peer's state as they were before the one ahead of it.
+    pub(crate) rewound: bool,
 }
 
 /// Frames that are none of our business.
 pub(crate) fn transit() -> Vec<CostCase> {
-    let case = |what, frame| CostCase { what, arrange: as_backup, frame, verdict: None };
+    let case = |what, frame| CostCase { what, arrange: as_backup, frame, verdict: None, rewound: false };
     vec![
         case("IPv4 transit", udp_v4(STRANGER)),
         case("IPv6 transit", udp_v6(STRANGER_V6)),
@@ -33,31 +37,74 @@ pub(crate) fn transit() -> Vec<CostCase> {
             arrange: behind_the_open_forwarding_fence,
             frame: udp_v4(STRANGER),
             verdict: None,
+            rewound: false,
+        },
+        CostCase {
+            what: "IPv4 transit beside an HA port",
+            arrange: Plane::meet_peer,
+            frame: udp_v4(STRANGER),
+            verdict: None,
+            rewound: false,
+        },
+        CostCase {
+            what: "IPv6 transit beside an HA port",
+            arrange: Plane::meet_peer,
+            frame: udp_v6(STRANGER_V6),
+            verdict: None,
+            rewound: false,
         },
         CostCase {
             what: "IPv4 transit of a released bypass pair",
             arrange: released,
             frame: to_stranger(udp_v4(STRANGER)),
             verdict: None,
+            rewound: false,
         },
         CostCase {
             what: "IPv4 transit of a pair that engages on controller loss",
             arrange: on_guard,
             frame: to_stranger(udp_v4(STRANGER)),
             verdict: None,
+            rewound: false,
         },
         CostCase {
             what: "IPv4 bypassed, without the sending",
             arrange: engaged,
             frame: to_stranger(udp_v4(STRANGER)),
             verdict: Some(Bypassed),
+            rewound: false,
         },
+    ]
+}
+
+/// Probes of a peer, and its replies.
+pub(crate) fn probes() -> Vec<CostCase> {
+    let case = |what, frame, verdict| CostCase {
+        what,
+        arrange: Plane::meet_patient_peer,
+        frame,
+        verdict: Some(verdict),
+        rewound: true,
+    };
+    let forged = carried_v4(&signed(&request(2), FIRST.send));
+    vec![
+        case("IPv4 probe answered", probe_v4(&request(2)), ProbeAnswered),
+        case("IPv6 probe answered", probe_v6(&request_v6(2)), ProbeAnswered),
+        case("IPv4 reply absorbed", probe_v4(&reply(2, OUR_INDEX_V4, now_ns())), ProbeReplyAbsorbed),
+        case("IPv6 reply absorbed", probe_v6(&reply(2, OUR_INDEX_V6, now_ns())), ProbeReplyAbsorbed),
+        case("probe with a bad MAC dropped", forged, ProbeMacInvalid),
     ]
 }
 
 /// Adverts, right and wrong.
 pub(crate) fn adverts() -> Vec<CostCase> {
-    let case = |what, frame, verdict| CostCase { what, arrange: as_backup, frame, verdict: Some(verdict) };
+    let case = |what, frame, verdict| CostCase {
+        what,
+        arrange: as_backup,
+        frame,
+        verdict: Some(verdict),
+        rewound: false,
+    };
     vec![
         case("IPv4 advert absorbed", advert_v4(T2), AdvertAbsorbed),
         case("IPv6 advert absorbed", advert_v6(T4), AdvertAbsorbed),
@@ -68,6 +115,7 @@ pub(crate) fn adverts() -> Vec<CostCase> {
             // The answer is written over the frame that is run again, so it must itself be an advert that loses.
             frame: advert_of_priority(50),
             verdict: Some(AdvertAnswered),
+            rewound: false,
         },
         case("advert with a bad checksum dropped", with_ip_byte(advert_v4(T3), 12, 193), ChecksumInvalid),
     ]
@@ -75,7 +123,13 @@ pub(crate) fn adverts() -> Vec<CostCase> {
 
 /// What the fences stop.
 pub(crate) fn fences() -> Vec<CostCase> {
-    let case = |what, arrange, frame, verdict| CostCase { what, arrange, frame, verdict: Some(verdict) };
+    let case = |what, arrange, frame, verdict| CostCase {
+        what,
+        arrange,
+        frame,
+        verdict: Some(verdict),
+        rewound: false,
+    };
     vec![
         case("ARP request fenced", as_backup, arp(1, PEER_ADDRESS, VIP), FenceArpIn),
         case("IPv4 to the address fenced", as_backup, udp_v4(VIP), FenceIpIn),
@@ -114,7 +168,11 @@ impl CostCase {
         // The first advert of a sender is news; those after it are not.
         plane.ingress(&self.frame);
         let before = plane.verdicts();
-        let cost = plane.time(names::PROGRAM_INGRESS, &self.frame, repeat);
+        let cost = if self.rewound {
+            plane.time_rewound(&self.frame, repeat)
+        } else {
+            plane.time(names::PROGRAM_INGRESS, &self.frame, repeat).as_nanos() as f64
+        };
         let after = plane.verdicts();
         for reason in VerdictReason::ALL.iter().filter(|reason| !is_advisory(**reason)) {
             let counted = after[*reason as usize] - before[*reason as usize];
@@ -126,7 +184,7 @@ impl CostCase {
                 ));
             }
         }
-        Ok(cost.as_nanos() as f64)
+        Ok(cost)
     }
 }
 

@@ -57,6 +57,11 @@ impl Fixture {
         self
     }
 
+    pub(crate) fn with_router(mut self, router: u32) -> Self {
+        self.router = Some(router);
+        self
+    }
+
     pub(crate) fn without_router(mut self) -> Self {
         self.router = None;
         self
@@ -111,7 +116,7 @@ impl Fixture {
         match self.way {
             Way::In => {
                 assert_eq!(received, one, "{}: traffic in", self.what);
-                let answered = self.verdict == Some(VerdictReason::AdvertAnswered);
+                let answered = self.verdict.map(VerdictReason::verdict) == Some(Verdict::Transmit);
                 let expected = if answered { (1, length_after as u64) } else { (0, 0) };
                 assert_eq!(sent, expected, "{}: traffic out", self.what);
             }

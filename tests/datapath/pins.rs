@@ -9,27 +9,6 @@ use nix::sched::{CloneFlags, unshare};
 use std::path::Path;
 use std::process::Command;
 
-const MAPS: &[&str] = &[
-    names::LEASE,
-    names::SETTINGS,
-    names::LINKS,
-    names::LINK_COUNTERS,
-    names::ROUTER_SLOTS,
-    names::ROUTER_POLICIES,
-    names::ROUTER_STATES,
-    names::ROUTER_VERDICTS,
-    names::ADVERT_TEMPLATES,
-    names::ADVERT_SOURCES,
-    names::VIPS,
-    names::VIP_FILTER,
-    names::LOCAL_ADDRESSES,
-    names::VERDICTS,
-    names::BYPASS_LINKS,
-    names::BYPASS_PAIRS,
-    names::BYPASS_PORTS,
-    names::EVENTS,
-];
-
 fn mount(arguments: &[&str]) {
     let status = Command::new("mount").args(arguments).status().expect("run mount");
     assert!(status.success(), "mount {}", arguments.join(" "));
@@ -37,7 +16,7 @@ fn mount(arguments: &[&str]) {
 
 fn load(directory: &Path) -> Ebpf {
     let mut loader = EbpfLoader::new();
-    for name in MAPS {
+    for name in names::ALL_MAPS {
         loader.map_pin_path(name, directory.join(name));
     }
     loader.load(holdfast::bpf_object::OBJECT).expect("load the object")
@@ -45,7 +24,7 @@ fn load(directory: &Path) -> Ebpf {
 
 fn takes_over(directory: &Path) {
     let mut first = load(directory);
-    for name in MAPS {
+    for name in names::ALL_MAPS {
         assert!(directory.join(name).exists(), "{name} is pinned");
     }
     let lease = Lease { head: Head::of::<Lease>(), reserved: 0, until_ns: 42 };

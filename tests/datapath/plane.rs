@@ -2,7 +2,7 @@
 
 use super::frames::{self, address_v6, hex};
 use aya::maps::xdp::DevMap;
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::tc::TcAttachType;
 use aya::programs::xdp::XdpMode;
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
@@ -13,8 +13,9 @@ use ha_common::maps::values::{
     AdvertTemplate, BypassLink, BypassPair, Head, Lease, LinkCounters, LinkPolicy, MAX_ADVERT_FRAME,
     RouterPolicy, RouterState, RouterVerdicts, Settings, bypass_flag, checksum_form, fence, flag, role,
 };
-use ha_common::ring_events::AdvertEvent;
+use ha_common::ring_events::{AdvertEvent, PeerEvent};
 use ha_common::verdict_reasons::{REASON_SLOTS, VerdictReason};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 pub(crate) const LINK_SLOT: u32 = 3;
@@ -77,17 +78,18 @@ impl Plane {
     /// Back to what [`Plane::new`] gave; counters go on.
     pub(crate) fn reset(&mut self) {
         self.clear::<[u8; 16]>(names::LOCAL_ADDRESSES);
-        self.clear::<SourceKey>(names::ADVERT_SOURCES);
+        self.forget_sources();
         self.clear::<RouterKey>(names::ROUTER_SLOTS);
         for slot in [V4, V6, V2] {
             self.set(names::ROUTER_STATES, slot, RouterState::default());
             self.template(slot, &[]);
         }
-        self.events();
+        self.forget_peers();
+        self.drain_ring();
         self.arrange();
     }
 
-    fn clear<K: Pod>(&mut self, name: &str) {
+    pub(crate) fn clear<K: Pod>(&mut self, name: &str) {
         let mut map = self.hash::<K>(name);
         let keys: Vec<K> = map.keys().collect::<Result<_, _>>().expect("keys");
         for key in &keys {
@@ -115,15 +117,15 @@ impl Plane {
         self.hash(names::ROUTER_SLOTS).insert(key, slot, 0).expect("router slot");
     }
 
-    fn array<T: Pod>(&mut self, name: &str) -> Array<&mut MapData, T> {
+    pub(crate) fn array<T: Pod>(&mut self, name: &str) -> Array<&mut MapData, T> {
         Array::try_from(self.ebpf.map_mut(name).expect(name)).expect(name)
     }
 
-    fn hash<K: Pod>(&mut self, name: &str) -> HashMap<&mut MapData, K, u32> {
+    pub(crate) fn hash<K: Pod>(&mut self, name: &str) -> HashMap<&mut MapData, K, u32> {
         HashMap::try_from(self.ebpf.map_mut(name).expect(name)).expect(name)
     }
 
-    fn set<T: Pod>(&mut self, name: &str, slot: u32, value: T) {
+    pub(crate) fn set<T: Pod>(&mut self, name: &str, slot: u32, value: T) {
         self.array(name).set(slot, value, 0).expect(name);
     }
 
@@ -187,8 +189,19 @@ impl Plane {
         self.hash::<[u8; 16]>(names::LOCAL_ADDRESSES).insert(address, 1, 0).expect("local address");
     }
 
+    /// Lets the router listen to a sender, whose word suffices.
     pub(crate) fn trust(&mut self, router: u32, address: [u8; 16]) {
-        self.hash(names::ADVERT_SOURCES).insert(SourceKey { router, address }, 1, 0).expect("source");
+        self.trust_as(router, address, 0);
+    }
+
+    /// Lets the router listen to a sender under a value of `ADVERT_SOURCES`.
+    pub(crate) fn trust_as(&mut self, router: u32, address: [u8; 16], value: u32) {
+        self.hash(names::ADVERT_SOURCES).insert(SourceKey { router, address }, value, 0).expect("source");
+    }
+
+    /// Nobody is listened to by a router that restricts its senders.
+    pub(crate) fn forget_sources(&mut self) {
+        self.clear::<SourceKey>(names::ADVERT_SOURCES);
     }
 
     /// Changes a router's policy.
@@ -269,17 +282,40 @@ impl Plane {
         })
     }
 
-    /// Takes everything out of the event ring.
+    /// Takes everything out of the event ring; what it says of peers is dropped.
     pub(crate) fn events(&mut self) -> Vec<AdvertEvent> {
+        self.drain_ring().0
+    }
+
+    /// Takes everything out of the event ring; what it says of adverts is dropped.
+    pub(crate) fn peer_events(&mut self) -> Vec<PeerEvent> {
+        self.drain_ring().1
+    }
+
+    fn drain_ring(&mut self) -> (Vec<AdvertEvent>, Vec<PeerEvent>) {
         let map = self.ebpf.map_mut(names::EVENTS).expect("events");
         let mut ring = RingBuf::try_from(map).expect("ring");
-        let mut events = Vec::new();
+        let (mut adverts, mut peers) = (Vec::new(), Vec::new());
         while let Some(record) = ring.next() {
+            if record.len() == size_of::<PeerEvent>() {
+                // SAFETY: a record of this size is a `PeerEvent`, for which any bytes are valid.
+                peers.push(unsafe { record.as_ptr().cast::<PeerEvent>().read_unaligned() });
+                continue;
+            }
             assert_eq!(record.len(), size_of::<AdvertEvent>());
             // SAFETY: a record of this size is an `AdvertEvent`, for which any bytes are valid.
-            events.push(unsafe { record.as_ptr().cast::<AdvertEvent>().read_unaligned() });
+            adverts.push(unsafe { record.as_ptr().cast::<AdvertEvent>().read_unaligned() });
         }
-        events
+        (adverts, peers)
+    }
+
+    pub(crate) fn map_descriptor(&self, name: &str) -> BorrowedFd<'_> {
+        let Map::Array(map) = self.ebpf.map(name).expect(name) else { panic!("{name} is no array") };
+        map.fd().as_fd()
+    }
+
+    pub(crate) fn program_descriptor(&self, name: &str) -> BorrowedFd<'_> {
+        self.ebpf.program(name).expect(name).fd().expect(name).as_fd()
     }
 
     pub(crate) fn ingress(&mut self, frame: &[u8]) -> Run {

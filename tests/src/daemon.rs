@@ -10,6 +10,8 @@ use crate::process::Process;
 use crate::workdir::WorkDir;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output};
 use std::sync::OnceLock;
@@ -160,6 +162,11 @@ impl Daemon {
         &self.bpf_dir
     }
 
+    /// The cluster secret it runs with.
+    pub fn secret_path(&self) -> PathBuf {
+        self.files.path().join(SECRET_FILE)
+    }
+
     pub fn state_dir(&self) -> PathBuf {
         self.files.path().join("state")
     }
@@ -212,10 +219,16 @@ impl Drop for Daemon {
 }
 
 const CONFIG_FILE: &str = "holdfast.toml";
+/// Stands for the daemon's own directory in a configuration.
+pub const FILES_WORD: &str = "@files@";
+/// The cluster secret in that directory, the same for every daemon.
+pub const SECRET_FILE: &str = "cluster.key";
+const SECRET: &[u8; 48] = b"a secret of the lab, the same on every gateway..";
 
 /// The whole configuration file: the `[node]` table and the rest.
 pub fn configuration(name: &str, id: Option<u16>, files: &Path, bpf_dir: &Path, rest: &str) -> String {
     let id = id.map(|id| format!("id = {id}\n")).unwrap_or_default();
+    let rest = rest.replace(FILES_WORD, &files.display().to_string());
     let (files, bpf_dir) = (files.display(), bpf_dir.display());
     format!(
         "[node]\nname = \"{name}\"\n{id}run_dir = \"{files}/run\"\nstate_dir = \"{files}/state\"\nbpf_dir = \"{bpf_dir}\"\n\n{rest}"
@@ -225,6 +238,11 @@ pub fn configuration(name: &str, id: Option<u16>, files: &Path, bpf_dir: &Path, 
 fn run(binary: &Path, namespace: &Namespace, name: &str, files: &Path) -> Result<Process> {
     for directory in ["run", "state"] {
         std::fs::create_dir_all(files.join(directory))?;
+    }
+    let secret = files.join(SECRET_FILE);
+    if !secret.exists() {
+        std::fs::write(&secret, SECRET)?;
+        std::fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
     }
     let mut command = namespace.command(binary);
     command.arg("run").arg("--config").arg(files.join(CONFIG_FILE));

@@ -3,7 +3,7 @@
 //! Both run one configuration: virtual routers `lan` (VRID 51) and `wan` (VRID 52) that move together, A at priority
 //! 200, B at 100.
 
-use crate::daemon::{Daemon, NodeSpec};
+use crate::daemon::{Daemon, FILES_WORD, NodeSpec, SECRET_FILE};
 use crate::keepalived::{Instance, Keepalived, KeepalivedConfig};
 use crate::poll::eventually_true;
 use crate::process::Process;
@@ -80,6 +80,95 @@ pub fn holdfast_config(side: Side, interval: Duration) -> String {
         + &router("wan", Leg::Wan, WAN_VRID, &WAN_VIP.to_string())
 }
 
+/// How the gateways of a pair check each other.
+#[derive(Clone, Debug)]
+pub struct Peering {
+    pub check_interval: Duration,
+    pub failure_threshold: u32,
+    pub recovery_threshold: u32,
+    pub lease: Duration,
+    /// Legs with a path, besides the link between the gateways.
+    pub legs: Vec<Leg>,
+    /// A path over the link between the gateways.
+    pub sync: bool,
+    /// Further lines of `[ha]`.
+    pub ha: String,
+    /// Further sections.
+    pub rest: String,
+}
+
+impl Peering {
+    /// Checks at this interval, three of them, over both legs and the link between the gateways.
+    pub fn every(check_interval: Duration) -> Self {
+        Peering {
+            check_interval,
+            failure_threshold: 3,
+            recovery_threshold: 5,
+            lease: Duration::from_secs(1),
+            legs: Leg::BOTH.to_vec(),
+            sync: true,
+            ha: String::new(),
+            rest: String::new(),
+        }
+    }
+
+    /// With a line of `[ha]`, such as `takeover = "after-lease"`.
+    #[must_use]
+    pub fn with_ha(mut self, line: &str) -> Self {
+        self.ha += line;
+        self.ha += "\n";
+        self
+    }
+
+    #[must_use]
+    pub fn with(mut self, sections: &str) -> Self {
+        self.rest += sections;
+        self
+    }
+
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// The configuration of a side, without its `[node]` table.
+    pub fn config(&self, side: Side, interval: Duration) -> String {
+        let other = side.other();
+        let mut addresses: Vec<String> = Vec::new();
+        for leg in &self.legs {
+            addresses.push(match leg {
+                Leg::Lan => other.lan_address().to_string(),
+                Leg::Wan => other.wan_address().to_string(),
+            });
+        }
+        if self.sync {
+            addresses.push(other.sync_address().to_string());
+        }
+        let addresses: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+        format!(
+            "[ha]\nsecret_files = [\"{FILES_WORD}/{SECRET_FILE}\"]\ncontroller_lease = \"{}ms\"\n{}\n\
+             [[peer]]\nname = \"{}\"\nid = {}\naddresses = [{}]\n\n\
+             [peer_check]\ninterval = \"{}us\"\nfailure_threshold = {}\nrecovery_threshold = {}\n\n{}\n{}",
+            self.lease.as_millis(),
+            self.ha,
+            other.label(),
+            node_id(other),
+            addresses.join(", "),
+            self.check_interval.as_micros(),
+            self.failure_threshold,
+            self.recovery_threshold,
+            holdfast_config(side, interval),
+            self.rest,
+        )
+    }
+}
+
+/// `node.id` of a side.
+pub fn node_id(side: Side) -> u16 {
+    side as u16 + 1
+}
+
 /// keepalived's configuration of a side.
 pub fn keepalived_config(side: Side, interval: Duration) -> KeepalivedConfig {
     let instance = |name: &str, leg: Leg, vrid: u8, address: String| {
@@ -98,12 +187,27 @@ pub fn keepalived_config(side: Side, interval: Duration) -> KeepalivedConfig {
 impl GatewayPair {
     /// Starts both gateways at the given advertisement interval.
     pub fn start(lab: &GatewayLab, product: Product, interval: Duration) -> Result<Self> {
+        Self::start_with(lab, product, interval, |side| holdfast_config(side, interval))
+    }
+
+    /// Starts two gateways of the product that check each other.
+    pub fn start_peered(lab: &GatewayLab, interval: Duration, peering: &Peering) -> Result<Self> {
+        Self::start_with(lab, Product::Holdfast, interval, |side| peering.config(side, interval))
+    }
+
+    /// Starts both gateways, the product's with a configuration of the caller's.
+    pub fn start_with(
+        lab: &GatewayLab,
+        product: Product,
+        interval: Duration,
+        config: impl Fn(Side) -> String,
+    ) -> Result<Self> {
         let speaker = |side: Side| -> Result<Speaker> {
             let node = lab.gateway(side);
             Ok(match product {
                 Product::Holdfast => {
-                    let config = holdfast_config(side, interval);
-                    let spec = NodeSpec { name: side.label(), id: Some(side as u16 + 1), config: &config };
+                    let config = config(side);
+                    let spec = NodeSpec { name: side.label(), id: Some(node_id(side)), config: &config };
                     Speaker::Holdfast(Box::new(Daemon::start(&lab.name, node, &spec)?))
                 }
                 Product::Keepalived => {

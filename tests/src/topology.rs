@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! client --- lan --- A (lan0, wan0) --- wan --- server        192.0.2.0/24, 2001:db8:1::/64 | 198.51.100.0/24, 2001:db8:2::/64
-//!             \----- B (lan0, wan0) ----/
+//!             \----- B (lan0, wan0) ----/                       A (sync0) --- sync --- B (sync0), 203.0.113.0/24
 //! ```
 //!
 //! Addresses are fixed and documented in the constants; nothing outside the namespaces is touched.
@@ -25,6 +25,9 @@ pub const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 100);
 
 const LAN: &str = "lan";
 const WAN: &str = "wan";
+const SYNC: &str = "sync";
+/// The gateways' interface towards each other.
+pub const SYNC_INTERFACE: &str = "sync0";
 
 /// One of the two gateways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +68,10 @@ impl Side {
 
     pub fn wan_address(self) -> Ipv4Addr {
         Ipv4Addr::new(198, 51, 100, self.host_number())
+    }
+
+    pub fn sync_address(self) -> Ipv4Addr {
+        Ipv4Addr::new(203, 0, 113, self.host_number())
     }
 
     fn index(self) -> usize {
@@ -116,7 +123,7 @@ impl GatewayLab {
 
     /// Builds a lab under a given name.
     pub fn build_named(name: LabName) -> Result<Self> {
-        let fabric = Fabric::create(&name, &[LAN, WAN])?;
+        let fabric = Fabric::create(&name, &[LAN, WAN, SYNC])?;
         let client = Namespace::create(&name, "client")?;
         let server = Namespace::create(&name, "server")?;
         fabric.connect(LAN, &client, "client", "lan0")?;
@@ -141,8 +148,10 @@ impl GatewayLab {
         for leg in Leg::BOTH {
             fabric.connect(leg.bridge(), &node, side.label(), leg.interface())?;
         }
+        fabric.connect(SYNC, &node, side.label(), SYNC_INTERFACE)?;
         addresses(&node, "lan0", [192, 0, 2], 1, side.host_number())?;
         addresses(&node, "wan0", [198, 51, 100], 2, side.host_number())?;
+        addresses(&node, SYNC_INTERFACE, [203, 0, 113], 3, side.host_number())?;
         node.sysctl("net/ipv4/ip_forward", "1")?;
         node.sysctl("net/ipv6/conf/all/forwarding", "1")?;
         Ok(node)
@@ -177,14 +186,41 @@ impl GatewayLab {
         Fabric::port(leg.bridge(), side.label())
     }
 
+    /// The fabric's port of a gateway's link to the other.
+    pub fn sync_port(&self, side: Side) -> Port {
+        Fabric::port(SYNC, side.label())
+    }
+
     /// The node is lost to everyone: all its links go silent, its carriers stay up.
     pub fn node_silent(&self, side: Side) -> Result<()> {
+        self.fabric.silence(&self.sync_port(side))?;
         Leg::BOTH.iter().try_for_each(|leg| self.fabric.silence(&self.port(side, *leg)))
     }
 
     /// Undoes [`GatewayLab::node_silent`].
     pub fn node_restore(&self, side: Side) -> Result<()> {
+        self.fabric.restore(&self.sync_port(side))?;
         Leg::BOTH.iter().try_for_each(|leg| self.fabric.restore(&self.port(side, *leg)))
+    }
+
+    /// Cuts one leg of one gateway off from everybody; its carrier stays up.
+    pub fn leg_silent(&self, side: Side, leg: Leg) -> Result<()> {
+        self.fabric.silence(&self.port(side, leg))
+    }
+
+    /// Undoes [`GatewayLab::leg_silent`].
+    pub fn leg_restore(&self, side: Side, leg: Leg) -> Result<()> {
+        self.fabric.restore(&self.port(side, leg))
+    }
+
+    /// Cuts the link between the gateways; the carriers stay up.
+    pub fn sync_silent(&self) -> Result<()> {
+        self.fabric.silence(&self.sync_port(Side::A))
+    }
+
+    /// Undoes [`GatewayLab::sync_silent`].
+    pub fn sync_restore(&self) -> Result<()> {
+        self.fabric.restore(&self.sync_port(Side::A))
     }
 
     /// Takes the carrier of one leg away.

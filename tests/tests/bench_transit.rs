@@ -1,4 +1,4 @@
-//! What the XDP program adds to a frame's way, by test-run: transit, adverts and fences. Run by `cargo xtask bench`.
+//! What the XDP program adds to a frame's way, by test-run: transit, adverts, fences and probes. Run by `cargo xtask bench`.
 //!
 //! The frames and the plane are those of the datapath suite. Every run must end in the verdict that its row names.
 #![expect(clippy::expect_used, reason = "a plane that cannot be arranged ends the bench")]
@@ -15,8 +15,16 @@ mod fixture;
 #[path = "../datapath/frames.rs"]
 mod frames;
 #[expect(dead_code, reason = "shared with the datapath suite, which uses all of it")]
+#[path = "../datapath/peer_plane.rs"]
+mod peer_plane;
+#[expect(dead_code, reason = "shared with the datapath suite, which uses all of it")]
 #[path = "../datapath/plane.rs"]
 mod plane;
+#[expect(dead_code, reason = "shared with the datapath suite, which uses all of it")]
+#[path = "../datapath/probe_frames.rs"]
+mod probe_frames;
+#[path = "../datapath/rewinder.rs"]
+mod rewinder;
 
 use cost_cases::CostCase;
 use holdfast_lab::figures::{Failure, Request, Results, Subject};
@@ -44,7 +52,8 @@ fn main() -> anyhow::Result<ExitCode> {
         for case in cost_cases::transit() {
             measure(&mut plane, &mut results, trial, &case, Some(pass));
         }
-        for case in cost_cases::adverts().into_iter().chain(cost_cases::fences()) {
+        let rest = cost_cases::adverts().into_iter().chain(cost_cases::fences()).chain(cost_cases::probes());
+        for case in rest {
             measure(&mut plane, &mut results, trial, &case, None);
         }
     }

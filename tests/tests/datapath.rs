@@ -22,10 +22,24 @@ mod fixture;
 mod frames;
 #[path = "../datapath/live.rs"]
 mod live;
+#[path = "../datapath/peer_plane.rs"]
+mod peer_plane;
 #[path = "../datapath/pins.rs"]
 mod pins;
 #[path = "../datapath/plane.rs"]
 mod plane;
+#[path = "../datapath/probe_answers.rs"]
+mod probe_answers;
+#[path = "../datapath/probe_attacks.rs"]
+mod probe_attacks;
+#[path = "../datapath/probe_fixtures.rs"]
+mod probe_fixtures;
+#[path = "../datapath/probe_frames.rs"]
+mod probe_frames;
+#[path = "../datapath/rewinder.rs"]
+mod rewinder;
+#[path = "../datapath/trust_fixtures.rs"]
+mod trust_fixtures;
 
 use fixture::Fixture;
 use ha_common::verdict_reasons::VerdictReason;
@@ -72,6 +86,36 @@ fn the_outbound_fence() {
 }
 
 #[test]
+fn probe_requests() {
+    check(&probe_fixtures::requests());
+}
+
+#[test]
+fn probe_replies_and_challenges() {
+    check(&probe_fixtures::replies());
+}
+
+#[test]
+fn probe_addresses() {
+    check(&probe_fixtures::addresses());
+}
+
+#[test]
+fn probes_refused_for_their_headers() {
+    check(&probe_fixtures::headers());
+}
+
+#[test]
+fn adverts_borne_out_or_not_as_backup() {
+    check(&trust_fixtures::as_backup());
+}
+
+#[test]
+fn adverts_borne_out_or_not_as_owner() {
+    check(&trust_fixtures::as_owner());
+}
+
+#[test]
 fn the_bypass_wire() {
     check(&bypass_fixtures::crossing());
     check(&bypass_fixtures::staying());
@@ -87,6 +131,12 @@ fn every_reason_has_a_fixture() {
         fence_fixtures::inbound(),
         fence_fixtures::forwarding(),
         fence_fixtures::outbound(),
+        probe_fixtures::requests(),
+        probe_fixtures::replies(),
+        probe_fixtures::addresses(),
+        probe_fixtures::headers(),
+        trust_fixtures::as_backup(),
+        trust_fixtures::as_owner(),
         bypass_fixtures::crossing(),
     ];
     let fixtures = tables.iter().flatten();

@@ -9,10 +9,16 @@
 mod adverts;
 #[path = "../netns/bad_adverts.rs"]
 mod bad_adverts;
+#[path = "../netns/bandwidth.rs"]
+mod bandwidth;
 #[path = "../netns/bypass.rs"]
 mod bypass;
+#[path = "../netns/bypass_peers.rs"]
+mod bypass_peers;
 #[path = "../netns/bypass_wire.rs"]
 mod bypass_wire;
+#[path = "../netns/checks.rs"]
+mod checks;
 #[path = "../netns/control_socket.rs"]
 mod control_socket;
 #[path = "../netns/crash.rs"]
@@ -25,12 +31,20 @@ mod failover;
 mod fence;
 #[path = "../netns/flaps.rs"]
 mod flaps;
+#[path = "../netns/gateways.rs"]
+mod gateways;
 #[path = "../netns/generic_mode.rs"]
 mod generic_mode;
 #[path = "../netns/groups.rs"]
 mod groups;
 #[path = "../netns/leaks.rs"]
 mod leaks;
+#[path = "../netns/link_pairs.rs"]
+mod link_pairs;
+#[path = "../netns/maintenance.rs"]
+mod maintenance;
+#[path = "../netns/peers.rs"]
+mod peers;
 #[path = "../netns/planned.rs"]
 mod planned;
 #[path = "../netns/preemption.rs"]

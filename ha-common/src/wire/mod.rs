@@ -13,6 +13,7 @@ pub mod ipv6;
 pub mod ndisc;
 pub mod probe;
 pub mod siphash;
+pub mod udp;
 pub mod vlan;
 pub mod vrrp;
 pub mod vrrp_encode;

@@ -10,6 +10,8 @@ pub const MAGIC: u16 = 0x4648;
 pub const VERSION: u8 = 1;
 /// Bytes of a message.
 pub const LENGTH: usize = 96;
+/// Words of a message that its MAC covers: all but the MAC itself.
+pub const SIGNED_WORDS: usize = LENGTH / size_of::<u64>() - 1;
 /// TTL or hop limit of every message, so that none comes from beyond the segment.
 pub const TTL: u8 = 255;
 /// Low bits of a sequence number that name the sender's path.
@@ -98,26 +100,49 @@ pub struct Message {
 const _: () = assert!(size_of::<Message>() == LENGTH);
 const _: () = assert!(cfg!(target_endian = "little"));
 
+#[inline(always)]
+const fn half(low: u16, high: u16) -> u32 {
+    (low as u32) | (high as u32) << 16
+}
+
+#[inline(always)]
+const fn word(low: u32, high: u32) -> u64 {
+    (low as u64) | (high as u64) << 32
+}
+
 impl Message {
+    /// The words in front of the MAC, as they lie on the wire.
+    #[inline(always)]
+    pub const fn words(&self) -> [u64; SIGNED_WORDS] {
+        [
+            self.first_word(),
+            word(self.cluster, half(self.from, self.to)),
+            self.prober_incarnation,
+            self.sequence,
+            self.t1_ns,
+            self.responder_incarnation,
+            self.t2_ns,
+            self.owned,
+            self.ready,
+            word(self.remaining_us, half(self.priority, self.hears)),
+            word(self.digest, half(self.health, self.lease_centis)),
+        ]
+    }
+
+    #[inline(always)]
+    const fn first_word(&self) -> u64 {
+        let kind = (self.version as u16) | (self.kind as u16) << 8;
+        word(half(self.magic, kind), half(self.key_id, self.flags))
+    }
+
     /// The MAC over all that stands before it.
     #[inline(always)]
     pub fn compute_mac(&self, key: MacKey) -> u64 {
-        let word = |low: u32, high: u32| u64::from(low) | (u64::from(high) << 32);
-        let half = |low: u16, high: u16| u32::from(low) | (u32::from(high) << 16);
-        let first = half(self.magic, u16::from(self.version) | (u16::from(self.kind) << 8));
-        SipHash::new(key)
-            .word(word(first, half(self.key_id, self.flags)))
-            .word(word(self.cluster, half(self.from, self.to)))
-            .word(self.prober_incarnation)
-            .word(self.sequence)
-            .word(self.t1_ns)
-            .word(self.responder_incarnation)
-            .word(self.t2_ns)
-            .word(self.owned)
-            .word(self.ready)
-            .word(word(self.remaining_us, half(self.priority, self.hears)))
-            .word(word(self.digest, half(self.health, self.lease_centis)))
-            .finish(0, 0)
+        let mut hash = SipHash::new(key);
+        for word in self.words() {
+            hash = hash.word(word);
+        }
+        hash.finish(0, 0)
     }
 
     /// The message with its MAC under `key`.

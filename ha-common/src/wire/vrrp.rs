@@ -33,6 +33,9 @@ const ADDRESSES: usize = 8;
 const AUTH_DATA_V2_LENGTH: usize = 8;
 const ADVERTISEMENT: u8 = 1;
 
+/// Flags of a router that listens to listed senders only.
+const RESTRICTING: u16 = flag::RESTRICTED_SOURCES | flag::CORROBORATE;
+
 /// ff02::12.
 const GROUP_V6: ipv6::Words = [0xff02_0000_u32.to_be(), 0, 0, 0x12_u32.to_be()];
 /// Most addresses: the count is one byte.
@@ -339,7 +342,7 @@ fn check_ends(
     if !matches_mode {
         return Err(VerdictReason::DestinationInvalid);
     }
-    if policy.flags & flag::RESTRICTED_SOURCES != 0 && !listened_to(carrier.source) {
+    if policy.flags & RESTRICTING != 0 && !listened_to(carrier.source) {
         return Err(VerdictReason::SourceUntrusted);
     }
     Ok(())

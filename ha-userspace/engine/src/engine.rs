@@ -4,10 +4,10 @@
 //! touches only what is due. Input comes from the driver; nothing here does I/O or knows the time by itself.
 
 use crate::action::{Action, Cause};
-use crate::config::{InterfaceId, RouterId, Takeover};
+use crate::config::{InterfaceId, PeerId, RouterId};
 use crate::groups::Groups;
 use crate::input::{Advert, Input};
-use crate::peers::Peers;
+use crate::peers::{PeerReport, Peers};
 use crate::time::Instant;
 use crate::view::RouterView;
 use crate::vrrp::{Consequence, ReleaseKind, Router};
@@ -48,7 +48,6 @@ pub struct Engine {
     touched: BTreeSet<RouterId>,
     pub(crate) out: Outbox,
     pub(crate) peers: Peers,
-    pub(crate) takeover: Takeover,
     /// When frames of any kind were last received on an interface.
     pub(crate) frames: BTreeMap<InterfaceId, Instant>,
     /// Standing down by order; true once everything is given up.
@@ -156,6 +155,16 @@ impl Engine {
         self.routers.get(&router).map(Router::view)
     }
 
+    /// What a peer said last.
+    pub fn peer(&self, id: PeerId) -> Option<&PeerReport> {
+        self.peers.get(id).map(|peer| &peer.report)
+    }
+
+    /// Whether a peer's word still speaks for it.
+    pub fn is_peer_fresh(&self, id: PeerId, now: Instant) -> bool {
+        self.peers.get(id).is_some_and(|peer| self.peers.is_fresh(peer, now))
+    }
+
     /// Status of every router, by id.
     pub fn routers(&self) -> impl Iterator<Item = RouterView> {
         self.routers.values().map(Router::view)
@@ -209,6 +218,9 @@ impl Engine {
 
     /// A valid advert that counts.
     pub(crate) fn advert(&mut self, now: Instant, router: RouterId, advert: &Advert) {
+        if self.is_foreign_release(router, advert) {
+            return;
+        }
         let heard = self.touch(router).map(|(router, out)| router.hears(now, advert, out));
         self.draw(now, router, heard.unwrap_or(Consequence::None));
         self.heard_in_group(router);
@@ -303,7 +315,7 @@ impl Engine {
             }
         }
         let at_rest = || self.routers.values().all(Router::is_at_rest);
-        if self.stood_down == Some(false) && at_rest() {
+        if self.stood_down == Some(false) && !self.stopping && at_rest() {
             self.stood_down = Some(true);
             self.out.push(Action::StoodDown);
         }

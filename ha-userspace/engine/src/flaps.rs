@@ -5,7 +5,7 @@
 //! and count nothing. It neither engages bypass nor releases an address: it says that it latched, when, and why. Its
 //! record survives restarts and reboots, so it holds ages, never instants of the boot clock.
 
-use crate::flap_record::{FlapRecord, FlapView, LatchReason, LatchRecord, LatchView, FlapUnit};
+use crate::flap_record::{FlapRecord, FlapUnit, FlapView, LatchReason, LatchRecord, LatchView};
 use crate::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};

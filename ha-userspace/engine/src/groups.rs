@@ -73,7 +73,8 @@ impl Engine {
         mates
     }
 
-    /// Orders a failover of one group, or of everything. Members release together and wait equally long.
+    /// Orders a failover of one group, or of everything. Members release together and wait equally long. Low bandwidth is a
+    /// reason only where a peer is known to be ready, or where there are none to be asked; the operator's word always is.
     pub(crate) fn failover(&mut self, now: Instant, group: Option<GroupId>, cause: Cause) {
         let groups = group.map_or_else(|| self.groups.all(), |group| vec![group]);
         let mut units: Vec<Vec<RouterId>> =
@@ -82,9 +83,16 @@ impl Engine {
             let alone = self.roster().filter(|router| router.config.group.is_none());
             units.extend(alone.map(|router| vec![router.config.id]));
         }
+        units.retain(|unit| cause != Cause::LowBandwidth || self.has_heir(now, unit));
         for unit in units {
             self.release_unit(now, &unit, ReleaseKind::GiveWay { cause, aside: true });
         }
+    }
+
+    /// Whether a peer is ready for these routers, or no peers are configured.
+    fn has_heir(&self, now: Instant, unit: &[RouterId]) -> bool {
+        let number = unit.iter().filter_map(|id| self.router(*id)).find_map(|router| router.config.unit);
+        self.peers.is_empty() || number.is_none_or(|number| self.peers.is_any_ready(number, now))
     }
 
     pub(crate) fn release_unit(&mut self, now: Instant, unit: &[RouterId], kind: ReleaseKind) {

@@ -50,6 +50,25 @@ impl PeerMonitor {
         CheckOutcome { path, peer: path.and_then(|_| self.judge(now)) }
     }
 
+    /// Other settings and another number of paths, from now on. Paths that stay keep what is known of them, save those in
+    /// `renewed`, which lead elsewhere now; new ones are not judged yet. What is left may judge the peer anew.
+    pub fn reconfigure(
+        &mut self,
+        now: Instant,
+        settings: CheckSettings,
+        paths: usize,
+        renewed: &[PathIndex],
+    ) -> Option<HealthChange> {
+        for path in renewed {
+            if let Some(monitor) = self.paths.get_mut(usize::from(path.0)) {
+                *monitor = PathMonitor::new(settings);
+            }
+        }
+        self.paths.resize(paths, PathMonitor::new(settings));
+        self.paths.iter_mut().for_each(|path| path.reconfigure(settings));
+        self.judge(now)
+    }
+
     fn judge(&mut self, now: Instant) -> Option<HealthChange> {
         let from = self.health;
         let is = |wanted: Health| move |path: &PathMonitor| path.health() == wanted;
@@ -200,6 +219,21 @@ mod tests {
             CheckOutcome::default()
         );
         assert_eq!(PeerMonitor::new(SETTINGS, 0).silent_since(), None);
+    }
+
+    #[test]
+    fn losing_a_path_judges_anew_and_keeps_the_others() {
+        let mut peer = PeerMonitor::new(SETTINGS, 2);
+        for millis in [10, 20] {
+            peer.checked(at(millis), FIRST, Check::Missed);
+            peer.checked(at(millis), SECOND, ANSWERED);
+        }
+        assert_eq!(peer.reconfigure(at(30), SETTINGS, 3, &[]), None);
+        assert_eq!(peer.path(PathIndex(2)).map(PathMonitor::health), Some(Health::Unknown));
+        let change = peer.reconfigure(at(40), SETTINGS, 1, &[]).unwrap();
+        assert_eq!((change.to, change.silent_since), (Health::Unhealthy, Some(at(10))));
+        assert_eq!(peer.reconfigure(at(50), SETTINGS, 2, &[FIRST]), None, "unknown paths condemn nobody");
+        assert_eq!(peer.path(FIRST).map(PathMonitor::health), Some(Health::Unknown));
     }
 
     #[test]

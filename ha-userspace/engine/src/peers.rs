@@ -4,17 +4,20 @@
 //! long as it is younger than the time in which a healthy peer is heard again (interval times failure threshold), and
 //! of ownership only while the sender's lease lasts. Nothing here changes a router; the engine does, from these answers.
 
-use crate::config::{InterfaceId, PeerCheck, PeerId, UnitId};
+use crate::config::{InterfaceId, PeerCheck, PeerId, Takeover, UnitId};
 use crate::input::Advert;
 pub use crate::path_health::Health as PeerHealth;
 use crate::time::{Duration, Instant};
+use crate::vrrp::election::RELEASED;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Leases for which replies over the virtual router's own interface vouch for an owner whose adverts are missing.
 const LONGEST_VOUCH_LEASES: u64 = 10;
-/// Priority by which an owner steps down.
-const RELEASED: u8 = 0;
+/// Floor of the time after which hearing nobody is certain, so that a start or a hiccup is none.
+const SHORTEST_DEAFNESS: Duration = Duration::from_millis(400);
+/// Checks by which being heard by nobody settles later than hearing nobody: whoever is deaf has said so by then.
+const MUTE_MARGIN_CHECKS: u64 = 3;
 
 /// A set of sync units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,6 +29,12 @@ impl Units {
 
     pub const fn contains(self, unit: UnitId) -> bool {
         unit.0 < 64 && self.0 & (1 << unit.0) != 0
+    }
+
+    /// All of it, or nothing.
+    #[must_use]
+    pub const fn filter(self, keep: bool) -> Self {
+        if keep { self } else { Units::NONE }
     }
 
     #[must_use]
@@ -76,8 +85,32 @@ pub(crate) struct Peer {
     pub(crate) report: PeerReport,
     /// It has proven its key in this run.
     authenticated: bool,
+    /// Only wrong MACs came in its name, and nothing right since.
+    pub(crate) failing: bool,
     /// Its adverts count without being borne out; as last told to the data plane.
     pub(crate) plain: Option<bool>,
+    /// When its failing authentication was last told.
+    pub(crate) alarmed_at: Option<Instant>,
+}
+
+impl Peer {
+    /// It says that it owns the unit under a lease that lasts.
+    fn owns(&self, unit: UnitId, now: Instant) -> bool {
+        self.report.owned.contains(unit) && self.report.lease_until > now
+    }
+
+    /// Whether its adverts are to count by themselves: it has not proven its key yet, or its authentication is failing, which
+    /// plain VRRP must then survive.
+    pub(crate) const fn is_plain(&self) -> bool {
+        !self.authenticated || self.failing
+    }
+}
+
+/// What a report changed beyond its contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Filed {
+    /// The peer is heard after a time in which it was not.
+    pub(crate) returned: bool,
 }
 
 /// All other nodes.
@@ -85,16 +118,22 @@ pub(crate) struct Peer {
 pub(crate) struct Peers {
     known: BTreeMap<PeerId, Peer>,
     check: PeerCheck,
+    takeover: Takeover,
 }
 
 impl Peers {
     /// Takes up a configuration; peers that stay keep what they said.
-    pub(crate) fn configure(&mut self, ids: &[PeerId], check: PeerCheck) {
+    pub(crate) fn configure(&mut self, ids: &[PeerId], check: PeerCheck, takeover: Takeover) {
         self.check = check;
+        self.takeover = takeover;
         self.known.retain(|id, _| ids.contains(id));
         for id in ids {
             self.known.entry(*id).or_default();
         }
+    }
+
+    pub(crate) const fn takeover(&self) -> Takeover {
+        self.takeover
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -131,19 +170,46 @@ impl Peers {
         self.is_recent(peer.report.heard_at, now)
     }
 
-    /// Files a report; returns what the peer owned before.
-    pub(crate) fn file(&mut self, id: PeerId, report: PeerReport) -> Option<Units> {
+    /// How long hearing nobody must last to be certain. What the others say of us is as old as a window and a check.
+    pub(crate) fn deaf_after(&self) -> Duration {
+        (self.window() + self.check.interval).max(SHORTEST_DEAFNESS)
+    }
+
+    /// How long being heard by nobody must last. Longer: a peer that is deaf itself has said by then that it is not ready.
+    pub(crate) fn mute_after(&self) -> Duration {
+        self.deaf_after() + self.window() + self.check.interval.scaled(MUTE_MARGIN_CHECKS, 1)
+    }
+
+    /// Files a report. Wrong MACs count as failing authentication until a right one comes.
+    pub(crate) fn file(&mut self, id: PeerId, report: PeerReport, now: Instant) -> Option<Filed> {
+        let fresh = self.is_recent(report.heard_at, now);
+        let attacked = self.is_recent(report.bad_mac_at, now);
+        let window = self.window();
         let peer = self.known.get_mut(&id)?;
+        let gap = match (peer.report.heard_at, report.heard_at) {
+            (Some(before), Some(after)) => after.since(before) > window,
+            (before, after) => before != after,
+        };
         peer.authenticated |= report.heard_at.is_some();
-        let before = core::mem::replace(&mut peer.report, report).owned;
-        Some(before)
+        peer.failing = !fresh && (peer.failing || attacked);
+        peer.report = report;
+        Some(Filed { returned: fresh && gap })
     }
 
     /// A peer that says, freshly and under a valid lease, that it owns the unit.
     pub(crate) fn claimant(&self, unit: UnitId, now: Instant) -> Option<(PeerId, &Peer)> {
-        self.iter().find(|(_, peer)| {
-            self.is_fresh(peer, now) && peer.report.owned.contains(unit) && peer.report.lease_until > now
-        })
+        self.iter().find(|(_, peer)| self.is_fresh(peer, now) && peer.owns(unit, now))
+    }
+
+    /// Whether another peer than `lost` says that it owns the unit.
+    pub(crate) fn is_claimed_beside(&self, lost: PeerId, unit: UnitId, now: Instant) -> bool {
+        self.iter().any(|(id, peer)| id != lost && self.is_fresh(peer, now) && peer.owns(unit, now))
+    }
+
+    /// Whether a peer has said since `since` that it owns the unit, and says so still.
+    pub(crate) fn is_claimed_since(&self, unit: UnitId, since: Instant, now: Instant) -> bool {
+        let spoke = |peer: &Peer| peer.report.heard_at.is_some_and(|at| at >= since);
+        self.iter().any(|(_, peer)| self.is_fresh(peer, now) && peer.owns(unit, now) && spoke(peer))
     }
 
     /// Whether some peer could own the unit now.
@@ -176,19 +242,41 @@ impl Peers {
         heard: Instant,
         now: Instant,
     ) -> Option<(PeerId, Instant)> {
-        let (id, peer) = self.claimant(unit, now)?;
-        let lease = peer.report.lease;
-        let replies_here =
-            peer.report.paths.iter().any(|path| {
-                path.interface == Some(interface) && self.is_recent(path.replied_at, now)
-            });
-        let leases = if replies_here { LONGEST_VOUCH_LEASES } else { 1 };
-        let last_word = peer.report.heard_at? + self.window();
-        let until = (heard + lease.scaled(leases, 1)).min(peer.report.lease_until).min(last_word);
-        (until > now).then_some((id, until))
+        let vouches = |(id, peer): (PeerId, &Peer)| {
+            let until = self.vouch_end(peer, unit, interface, heard, now)?;
+            (until > now).then_some((id, until))
+        };
+        self.iter().filter_map(vouches).max_by_key(|(_, until)| *until)
     }
 
-    /// Whether the peer's own authenticated word agrees with an advert in its name. `None` while it has none that is fresh.
+    fn vouch_end(
+        &self,
+        peer: &Peer,
+        unit: UnitId,
+        interface: InterfaceId,
+        heard: Instant,
+        now: Instant,
+    ) -> Option<Instant> {
+        if !peer.owns(unit, now) {
+            return None;
+        }
+        let replies_here = peer
+            .report
+            .paths
+            .iter()
+            .any(|path| path.interface == Some(interface) && self.is_recent(path.replied_at, now));
+        let leases = if replies_here { LONGEST_VOUCH_LEASES } else { 1 };
+        let granted = (heard + peer.report.lease.scaled(leases, 1)).min(peer.report.lease_until);
+        match self.takeover {
+            // Its last word holds as long as it would be heard again if it lived.
+            Takeover::Fast => Some(granted.min(peer.report.heard_at? + self.window())),
+            // Silence proves nothing before the lease is over.
+            Takeover::AfterLease => Some(granted),
+        }
+    }
+
+    /// Whether the peer has said since an advert in its name, under its key, what the advert says. What it said before cannot
+    /// bear out a change.
     pub(crate) fn bears_out(
         &self,
         id: PeerId,
@@ -196,41 +284,35 @@ impl Peers {
         advert: &Advert,
         own_interval: Duration,
         now: Instant,
-    ) -> Option<bool> {
-        let peer = self.known.get(&id)?;
-        if !self.is_fresh(peer, now) {
-            return None;
-        }
+    ) -> bool {
+        let Some(peer) = self.known.get(&id) else { return false };
         let report = &peer.report;
+        let spoke_since = report.heard_at.is_some_and(|at| at >= advert.at);
+        if !spoke_since || !self.is_fresh(peer, now) {
+            return false;
+        }
         let owns = report.owned.contains(unit);
         if advert.priority == RELEASED {
-            return Some(!owns || report.draining);
+            return !owns || report.draining;
         }
+        // Nodes that agree on the intervals announce what they agreed on, except to hold a successor off while they drain.
         let interval = advert.interval == own_interval || !report.same_configuration || report.draining;
-        Some(owns && interval && advert.priority <= report.priority)
-    }
-
-    /// Whether the peer's adverts are to count by themselves: it has not proven its key yet, or its authentication is
-    /// failing, which plain VRRP must then survive.
-    pub(crate) fn is_plain(&self, peer: &Peer, now: Instant) -> bool {
-        !peer.authenticated || self.is_authentication_failing(peer, now)
-    }
-
-    /// Only wrong MACs come in its name.
-    pub(crate) fn is_authentication_failing(&self, peer: &Peer, now: Instant) -> bool {
-        self.is_recent(peer.report.bad_mac_at, now) && !self.is_fresh(peer, now)
+        owns && interval && advert.priority <= report.priority
     }
 
     /// How this node hears and is heard on a segment, as far as peers can tell that are heard at all.
-    pub(crate) fn hearing_on(&self, interface: InterfaceId, now: Instant) -> SegmentHearing {
+    ///
+    /// That nobody hears us counts only from peers who are ready for the unit: one that is not may be deaf itself.
+    pub(crate) fn hearing_on(&self, interface: InterfaceId, unit: UnitId, now: Instant) -> SegmentHearing {
         let mut hearing = SegmentHearing::default();
         for (_, peer) in self.iter().filter(|(_, peer)| self.is_fresh(peer, now)) {
+            let witness = self.is_ready(peer, unit, now);
             for path in peer.report.paths.iter().filter(|path| path.interface == Some(interface)) {
                 let we_hear = self.is_recent(path.heard_at, now);
                 hearing.anybody |= we_hear;
                 hearing.heard_unheard |= !we_hear && path.hears_us == Some(true);
-                hearing.unheard_by_all &= path.hears_us == Some(false);
-                hearing.paths += 1;
+                hearing.unheard_by_all &= path.hears_us == Some(false) || !witness;
+                hearing.witnesses += usize::from(witness && we_hear);
             }
         }
         hearing
@@ -240,19 +322,19 @@ impl Peers {
 /// Answers of [`Peers::hearing_on`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHearing {
-    /// Paths that peers who are heard somewhere have on the segment.
-    pub(crate) paths: usize,
+    /// Paths on which we hear a peer that is ready for the unit.
+    pub(crate) witnesses: usize,
     /// We hear some peer here.
     pub(crate) anybody: bool,
     /// A peer hears us here and we do not hear it.
     pub(crate) heard_unheard: bool,
-    /// Every peer says that it does not hear us here.
+    /// Every peer that is ready says that it does not hear us here.
     pub(crate) unheard_by_all: bool,
 }
 
 impl Default for SegmentHearing {
     fn default() -> Self {
-        Self { paths: 0, anybody: false, heard_unheard: false, unheard_by_all: true }
+        Self { witnesses: 0, anybody: false, heard_unheard: false, unheard_by_all: true }
     }
 }
 
@@ -262,8 +344,8 @@ impl SegmentHearing {
         self.heard_unheard && !self.anybody
     }
 
-    /// We hear others, and none of them hears us.
+    /// We hear others, and none of those who could own hears us.
     pub(crate) fn is_mute(self) -> bool {
-        self.paths > 0 && self.anybody && self.unheard_by_all
+        self.witnesses > 0 && self.unheard_by_all
     }
 }

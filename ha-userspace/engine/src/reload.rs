@@ -13,8 +13,7 @@ impl Engine {
         if self.is_stopping() {
             return;
         }
-        self.takeover = config.takeover;
-        self.peers.configure(&config.peers, config.peer_check);
+        self.configure_peers(now, &config);
         let next: BTreeMap<RouterId, RouterConfig> =
             config.routers.into_iter().map(|router| (router.id, router)).collect();
         self.retire_missing(now, &next);
@@ -33,6 +32,21 @@ impl Engine {
         let groups: BTreeSet<_> = self.groups.all().into_iter().collect();
         self.decide_groups(now, &groups);
         self.promote_ungrouped(now);
+    }
+
+    /// What rests on a peer that is gone ends; new ones have proven nothing yet.
+    fn configure_peers(&mut self, now: Instant, config: &EngineConfig) {
+        self.peers.configure(&config.peers, config.peer_check, config.takeover);
+        for id in &config.peers {
+            self.review_trust(now, *id);
+        }
+        self.peer_found(|lost| !config.peers.contains(&lost));
+        let ids: Vec<RouterId> = self.roster().map(|router| router.config.id).collect();
+        for id in ids {
+            if let Some((router, _)) = self.touch(id) {
+                router.pending.retain_peers(|peer| config.peers.contains(&peer));
+            }
+        }
     }
 
     /// Another interface, version or family under an old id is another router.

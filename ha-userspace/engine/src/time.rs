@@ -35,6 +35,12 @@ impl Duration {
         Self(nanos)
     }
 
+    /// Zero if `other` is longer.
+    #[must_use]
+    pub const fn saturating_sub(self, other: Duration) -> Duration {
+        Duration(self.0.saturating_sub(other.0))
+    }
+
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis * 1_000_000)
     }

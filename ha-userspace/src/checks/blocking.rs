@@ -1,5 +1,5 @@
-//! Work that may block without end (a file on a dead network filesystem, a name server that does not answer, the start of
-//! a program) on a thread of the runtime's pool, one at a time for each check.
+//! Work that may block without end (a file on a dead network filesystem, a user directory that does not answer, the start
+//! of a program) on a thread of the runtime's pool, one at a time for each check.
 //!
 //! A thread that hangs cannot be stopped. It is waited for instead, and until it is back no further one is started, so a
 //! check occupies one thread at most.

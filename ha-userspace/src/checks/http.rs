@@ -3,7 +3,6 @@
 //! Plain HTTP/1.1 over a fresh connection. Redirects are answers, not orders: they are judged by their status. At most
 //! [`BODY_LIMIT`] bytes of a body are read, and none where none is asked for. Dropping the run drops the connection.
 
-use super::blocking::BlockingSlot;
 use super::examiner::Outcome;
 use super::tcp;
 use http_body_util::{BodyExt, Empty};
@@ -11,8 +10,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Request, Response, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
-use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -35,6 +33,8 @@ pub enum UrlError {
     Scheme,
     #[error("a user name or password in a URL is not sent: use a command")]
     Credentials,
+    #[error("{0:?} is not an IP address: a check must not depend on a name server")]
+    Name(String),
     #[error("not a URL: {0}")]
     Malformed(String),
 }
@@ -42,16 +42,14 @@ pub enum UrlError {
 /// A URL taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpTarget {
-    /// Address or name, an IPv6 address without brackets.
-    host: String,
-    port: u16,
+    address: SocketAddr,
     /// As it stands in the `Host` header.
     authority: String,
     path_and_query: String,
 }
 
 impl HttpTarget {
-    /// Takes `http://HOST[:PORT][/PATH][?QUERY]` apart. The configuration's judge asks here as well.
+    /// Takes `http://ADDRESS[:PORT][/PATH][?QUERY]` apart. The configuration's judge asks here as well.
     pub fn parse(url: &str) -> Result<Self, UrlError> {
         let malformed = |error: hyper::http::uri::InvalidUri| UrlError::Malformed(error.to_string());
         let uri: Uri = url.parse().map_err(malformed)?;
@@ -71,10 +69,11 @@ impl HttpTarget {
                 "no host, or no port from 1 to 65535 behind the colon".to_owned(),
             ));
         }
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let address: IpAddr = bare.parse().map_err(|_| UrlError::Name(host.to_owned()))?;
         let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
         Ok(Self {
-            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
-            port: authority.port_u16().unwrap_or(DEFAULT_PORT),
+            address: SocketAddr::new(address, authority.port_u16().unwrap_or(DEFAULT_PORT)),
             authority: authority.as_str().to_owned(),
             path_and_query: path_and_query.to_owned(),
         })
@@ -87,50 +86,28 @@ pub(super) struct HttpExaminer {
     target: HttpTarget,
     status: Vec<u16>,
     body: Option<String>,
-    resolution: BlockingSlot<io::Result<Vec<SocketAddr>>>,
 }
 
 impl HttpExaminer {
     pub(super) fn new(url: &str, status: &[u16], body: Option<&str>) -> Result<Self, UrlError> {
-        Ok(Self {
-            target: HttpTarget::parse(url)?,
-            status: status.to_vec(),
-            body: body.map(str::to_owned),
-            resolution: BlockingSlot::default(),
-        })
+        Ok(Self { target: HttpTarget::parse(url)?, status: status.to_vec(), body: body.map(str::to_owned) })
     }
 
-    pub(super) async fn run(&mut self, deadline: Instant) -> Outcome {
-        let addresses = match self.addresses(deadline).await {
-            Ok(addresses) => addresses,
-            Err(outcome) => return outcome,
-        };
-        let authority = self.target.authority.clone();
-        match timeout_at(deadline, self.exchange(&addresses)).await {
+    pub(super) async fn run(&self, deadline: Instant) -> Outcome {
+        match timeout_at(deadline, self.exchange()).await {
             Ok(outcome) => outcome,
-            Err(_) => Outcome::timed_out(format!("{authority} gave no complete answer in time")),
+            Err(_) => {
+                Outcome::timed_out(format!("{} gave no complete answer in time", self.target.authority))
+            }
         }
     }
 
-    /// A literal address needs nobody; a name is looked up in every run.
-    async fn addresses(&mut self, deadline: Instant) -> Result<Vec<SocketAddr>, Outcome> {
-        let (host, port) = (self.target.host.clone(), self.target.port);
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, port)]);
-        }
-        let subject = format!("the lookup of {host}");
-        let lookup = move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
-        match self.resolution.run(deadline, lookup).await {
-            Ok(Ok(addresses)) => Ok(addresses),
-            Ok(Err(error)) => Err(Outcome::bad(format!("{subject} failed: {error}"))),
-            Err(error) => Err(Outcome::missing(&subject, error)),
-        }
-    }
-
-    async fn exchange(&self, addresses: &[SocketAddr]) -> Outcome {
-        let stream = match connect(addresses).await {
+    async fn exchange(&self) -> Outcome {
+        let stream = match TcpStream::connect(self.target.address).await {
             Ok(stream) => stream,
-            Err(reason) => return Outcome::bad(format!("{}: {reason}", self.target.authority)),
+            Err(error) => {
+                return Outcome::bad(format!("{}: {}", self.target.authority, tcp::reason(&error)));
+            }
         };
         match self.converse(stream).await {
             Ok(outcome) => outcome,
@@ -203,18 +180,6 @@ impl HttpExaminer {
         }
         ranges(&self.status)
     }
-}
-
-/// The first address that accepts; otherwise the last one's reason.
-async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
-    let mut reason = "its name has no address".to_owned();
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => reason = tcp::reason(&error),
-        }
-    }
-    Err(reason)
 }
 
 /// Reads the body until the text was found, the body has ended or the limit is reached.

@@ -24,6 +24,8 @@ const THREAD_NAME: &str = "hf-checks";
 const POOL_STACK: usize = 256 << 10;
 /// A thread of the pool without work ends after this.
 const POOL_KEEP: Duration = Duration::from_secs(2);
+/// How long the end waits for the pool.
+const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Where reports go; called on the checks' thread, so it must not block.
 pub type ReportSink = Box<dyn Fn(CheckReport) + Send>;
@@ -136,8 +138,8 @@ fn run_thread(
         }
         rota.adopt(Prepared::new()).await;
     });
-    // Work that hangs in the kernel is not waited for.
-    runtime.shutdown_background();
+    // A program that is just being started is killed once it is there; work that hangs in the kernel is left behind.
+    runtime.shutdown_timeout(STOP_PATIENCE);
 }
 
 /// Normal scheduling at nice 0, whatever the thread that started this one has. Neither can be refused: both give up.

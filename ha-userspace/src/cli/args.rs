@@ -82,7 +82,7 @@ pub enum Verb {
         #[command(flatten)]
         target: Target,
     },
-    /// Take this node out of service, or back in (not built yet)
+    /// Take this node out of service, or back in; it stays so across restarts
     Maintenance {
         #[command(flatten)]
         target: Target,

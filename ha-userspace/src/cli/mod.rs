@@ -72,7 +72,7 @@ fn dispatch(arguments: &Arguments, daemon: Daemon) -> Outcome {
         Verb::Failover { target, group } => verbs::failover(target, json, group.clone()),
         Verb::Unload { config } => unload(config.as_deref(), arguments, daemon),
         Verb::Handover { .. } => not_built("handover"),
-        Verb::Maintenance { .. } => not_built("maintenance"),
+        Verb::Maintenance { target, state } => verbs::maintenance(target, json, *state),
         Verb::Bypass { target, action, pair } => verbs::bypass(target, json, *action, pair.clone()),
     }
 }

@@ -1,9 +1,11 @@
 //! Status and events as text for people: 80 columns, no colours. Pure text from the answers.
 
+mod fitness;
+
 use crate::config::units::show_duration;
 use crate::control::status::{
-    AttachMode, BypassStatus, FamilyName, FlapStatus, Health, LinkStatus, PeerStatus, ReasonCounts, Status,
-    VirtualRouterStatus,
+    AttachMode, BypassStatus, FamilyName, FlapStatus, Health, LinkStatus, PathStatus, PeerStatus,
+    ReasonCounts, Status, VirtualRouterStatus,
 };
 use crate::journal::{EventRecord, Timestamp, explain};
 use holdfast_engine::Role;
@@ -40,12 +42,10 @@ pub(super) fn status(status: &Status, now: Timestamp) -> String {
         status.links.iter().for_each(|each| link(&mut text, each));
     }
     for pair in &status.link_pairs {
-        labelled(
-            &mut text,
-            "pair",
-            &format!("{} {}", pair.name, if pair.active { "active" } else { "DOWN" }),
-        );
+        fitness::pair(&mut text, pair);
     }
+    fitness::checks(&mut text, &status.checks, now);
+    fitness::bandwidth(&mut text, &status.bandwidth, now);
     text.push('\n');
     data_plane(&mut text, status);
     text
@@ -55,8 +55,10 @@ fn node(text: &mut String, status: &Status, now: Timestamp) {
     let node = &status.node;
     let id = node.id.map(|id| format!(" (id {id})")).unwrap_or_default();
     let primary = if node.primary { ", primary" } else { "" };
+    let maintenance = if node.maintenance { ", IN MAINTENANCE" } else { "" };
     let up = explain::age(node.started_at.until(now));
-    let line = format!("{}{id}, {}{primary}, holdfast {}, up {up}", node.name, node.mode, node.version);
+    let line =
+        format!("{}{id}, {}{primary}{maintenance}, holdfast {}, up {up}", node.name, node.mode, node.version);
     labelled_at(text, 0, "node", &line);
     let controller = &status.controller;
     let line = format!(
@@ -166,11 +168,12 @@ fn virtual_router(text: &mut String, router: &VirtualRouterStatus, now: Timestam
 }
 
 fn priority(router: &VirtualRouterStatus) -> String {
-    if router.priority == router.effective_priority {
-        router.priority.to_string()
-    } else {
-        format!("{}, now {}", router.priority, router.effective_priority)
-    }
+    let now = match router.priority == router.effective_priority {
+        true => router.priority.to_string(),
+        false => format!("{}, now {}", router.priority, router.effective_priority),
+    };
+    let unfit = router.unfit.map(|reason| format!(", UNFIT: {}", explain::fitness(reason)));
+    now + &unfit.unwrap_or_default()
 }
 
 fn active(router: &VirtualRouterStatus, now: Timestamp) -> String {
@@ -203,17 +206,46 @@ fn peer(text: &mut String, peer: &PeerStatus) {
     let health = match peer.health {
         Health::Healthy => "healthy",
         Health::Unhealthy => "UNHEALTHY",
-        Health::Unknown => "unknown",
+        Health::Unknown => "not judged yet",
     };
-    let paths: Vec<_> = peer
-        .paths
-        .iter()
-        .map(|path| match path.rtt_ns {
-            Some(rtt) => format!("{} {}", path.address, span(rtt)),
-            None => path.address.to_string(),
-        })
-        .collect();
-    labelled(text, &peer.name, &format!("id {}, {health}, paths {}", peer.id, paths.join(", ")));
+    let mut line = format!("id {}, {health}", peer.id);
+    if !peer.authenticated {
+        line.push_str(", NOT AUTHENTICATED: plain VRRP towards it");
+    }
+    if peer.role.is_some() {
+        let owns = if peer.owns.is_empty() { "nothing".to_owned() } else { peer.owns.join(" ") };
+        let _ = write!(line, ", owns {owns}");
+        let missing = if peer.ready_for.is_empty() { ", ready for nothing" } else { "" };
+        let _ = write!(line, "{missing}, lease {} left", span(peer.lease_remaining_ns));
+    } else if let Some(age) = peer.heard_age_ns {
+        let _ = write!(line, ", last heard {} ago", span(age));
+    }
+    labelled(text, &peer.name, &line);
+    peer.paths.iter().for_each(|each| path(text, each));
+}
+
+fn path(text: &mut String, path: &PathStatus) {
+    let health = match path.health {
+        Health::Healthy => "up",
+        Health::Unhealthy => "DOWN",
+        Health::Unknown => "?",
+    };
+    let via = path
+        .interface
+        .as_deref()
+        .map_or_else(|| "no interface faces it".to_owned(), |name| format!("via {name}"));
+    let mut line = format!("{} {via} {health}", path.address);
+    if let Some(rtt) = path.rtt_smoothed_ns.or(path.rtt_ns) {
+        let _ = write!(line, ", round trip {}", span(rtt));
+    }
+    let _ = write!(line, ", {} answered, {} lost", path.answered, path.lost);
+    if path.void > 0 {
+        let _ = write!(line, ", {} void", path.void);
+    }
+    if let Some(failure) = &path.last_failure {
+        let _ = write!(line, ", not sent: {failure}");
+    }
+    labelled(text, "path", &line);
 }
 
 fn link(text: &mut String, link: &LinkStatus) {
@@ -223,7 +255,7 @@ fn link(text: &mut String, link: &LinkStatus) {
         Some(AttachMode::Generic) => "generic",
         None => "NO XDP",
     };
-    let (rx, tx) = (rate(link.rx_bps), rate(link.tx_bps));
+    let (rx, tx) = (explain::rate(link.rx_bps), explain::rate(link.tx_bps));
     let _ = writeln!(text, "  {:<15}  {carrier:<4}  {mode:<7}  rx {rx:>9}  tx {tx:>9}", link.name);
 }
 
@@ -286,16 +318,6 @@ fn span(nanos: u64) -> String {
     show_duration(Duration::from_nanos(nanos - nanos % grain))
 }
 
-/// A rate with one decimal: `12.3Mbps`.
-fn rate(bits_per_second: u64) -> String {
-    const UNITS: [(u64, &str); 4] =
-        [(1_000_000_000_000, "Tbps"), (1_000_000_000, "Gbps"), (1_000_000, "Mbps"), (1_000, "kbps")];
-    UNITS.iter().find(|(size, _)| bits_per_second >= *size).map_or_else(
-        || format!("{bits_per_second}bps"),
-        |(size, unit)| format!("{}.{}{unit}", bits_per_second / size, bits_per_second % size / (size / 10)),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,11 +343,19 @@ lan           ACTIVE, owned
   discards    ttl-invalid 3
 
 peers
-  gw-b        id 2, unknown, paths 192.0.2.3
+  gw-b        id 2, healthy, owns nothing, lease 960ms left
+  path        192.0.2.3 via lan0 up, round trip 38us, 118 answered, 2 lost
 
 links
   lan0             up    native   rx  12.3Mbps  tx    999bps
-  pair        edge active
+  pair        edge active (lan0 up, wan0 up)
+
+checks
+  upstream    passing for 59m 50s, weight -30 of group gateway, 120 runs, 1
+              timed out: ended with status 0
+
+bandwidth
+  wan0        12.3Mbps of 12.4Mbps wanted, at least 10.0Mbps over 10s, armed
 
 data plane    holdfast_xdp attached everywhere
   verdicts    advert-absorbed 42
@@ -382,12 +412,5 @@ data plane    holdfast_xdp attached everywhere
         let longest = text.lines().map(|line| line.chars().count()).max();
         assert!(longest <= Some(WIDTH), "{text}");
         assert!(text.contains("advert-absorbed 7, "));
-    }
-
-    #[test]
-    fn rates_have_one_decimal() {
-        for (bps, text) in [(0, "0bps"), (999, "999bps"), (1_000, "1.0kbps"), (12_345_678, "12.3Mbps")] {
-            assert_eq!(rate(bps), text);
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The verbs that talk to a daemon: ask, then show the answer as text or JSON.
 
-use super::args::{BypassAction, Target};
+use super::args::{BypassAction, Switch, Target};
 use super::{Outcome, complain, eprint_line, print, print_json, render};
 use crate::control::protocol::{Request, Response};
 use crate::control::{Client, ClientError};
@@ -36,6 +36,10 @@ pub(super) fn reload(target: &Target, json: bool) -> Outcome {
 
 pub(super) fn failover(target: &Target, json: bool, group: Option<String>) -> Outcome {
     order(target, json, &Request::Failover { group })
+}
+
+pub(super) fn maintenance(target: &Target, json: bool, state: Switch) -> Outcome {
+    order(target, json, &Request::Maintenance { on: matches!(state, Switch::On) })
 }
 
 pub(super) fn bypass(target: &Target, json: bool, action: BypassAction, pair: Option<String>) -> Outcome {

@@ -174,7 +174,7 @@ pub const SECONDARY_PRIORITY: u8 = 100;
 
 /// Most peers of one node, most paths to one of them, and most paths together.
 pub const MAX_PEERS: usize = 32;
-pub const MAX_PATHS_PER_PEER: usize = 32;
+pub const MAX_PATHS_PER_PEER: usize = 16;
 pub const MAX_PATHS: usize = 128;
 /// Most sync units (groups, and virtual routers without group) beside peers: a probe has one bit for each.
 pub const MAX_SYNC_UNITS: usize = 64;

@@ -106,6 +106,7 @@ fn patience(request: &Request) -> Option<Duration> {
     let order = match request {
         Request::Events { follow: true, .. } => return None,
         Request::Failover { group } => Order::Failover { group: group.clone() },
+        Request::Maintenance { on } => Order::Maintenance { on: *on },
         Request::Bypass { action, pair } => Order::Bypass { switch: *action, pair: pair.clone() },
         Request::Reload => Order::Reload,
         Request::Status | Request::Why { .. } | Request::Events { .. } => Order::Status,

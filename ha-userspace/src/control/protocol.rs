@@ -36,6 +36,8 @@ pub enum Request {
         #[serde(default)]
         group: Option<String>,
     },
+    /// Take this node out of service, or back in.
+    Maintenance { on: bool },
     /// Engage or release the bypass of a link pair, or of all.
     Bypass {
         action: BypassSwitch,
@@ -104,6 +106,7 @@ mod tests {
             (r#"{"request":"why","router":"lan"}"#, Request::Why { router: Some("lan".to_owned()) }),
             (r#"{"request":"reload"}"#, Request::Reload),
             (r#"{"request":"failover"}"#, Request::Failover { group: None }),
+            (r#"{"request":"maintenance","on":true}"#, Request::Maintenance { on: true }),
             (
                 r#"{"request":"bypass","action":"engage","pair":"edge"}"#,
                 Request::Bypass { action: BypassSwitch::Engage, pair: Some("edge".to_owned()) },

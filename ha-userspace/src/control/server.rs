@@ -36,18 +36,21 @@ pub enum Order {
     Status,
     Reload,
     Failover { group: Option<String> },
+    Maintenance { on: bool },
     Bypass { switch: BypassSwitch, pair: Option<String> },
 }
 
 impl Order {
-    /// How long the answer may take. A failover waits for a successor, at worst for the longest
+    /// How long the answer may take. A failover, and maintenance like one, waits for a successor, at worst for the longest
     /// Active_Down_Interval (163.64 s, V-087).
     pub fn patience(&self) -> Duration {
         match self {
             Order::Status => Duration::from_secs(5),
             Order::Reload => Duration::from_secs(30),
             // Standing down waits for a successor like a failover does.
-            Order::Failover { .. } | Order::Bypass { .. } => Duration::from_secs(180),
+            Order::Failover { .. } | Order::Maintenance { .. } | Order::Bypass { .. } => {
+                Duration::from_secs(180)
+            }
         }
     }
 }
@@ -174,6 +177,7 @@ async fn answer<H: ControlHandler>(request: Request, handler: &H, feed: &EventFe
         Request::Status => vec![order(Order::Status, handler).await],
         Request::Reload => vec![order(Order::Reload, handler).await],
         Request::Failover { group } => vec![order(Order::Failover { group }, handler).await],
+        Request::Maintenance { on } => vec![order(Order::Maintenance { on }, handler).await],
         Request::Bypass { action, pair } => {
             vec![order(Order::Bypass { switch: action, pair }, handler).await]
         }

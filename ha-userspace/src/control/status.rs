@@ -2,6 +2,9 @@
 //!
 //! Instants are RFC 3339 texts, spans are integers of nanoseconds with the suffix `_ns`. Filled by the driver.
 
+pub mod fitness;
+
+use self::fitness::{BandwidthStatus, CheckStatus, LinkPairStatus};
 use crate::config::validated::{BypassDriver, Mode, Topology};
 use crate::journal::{Event, EventRecord, Timestamp, explain};
 use holdfast_engine::{Cause, ChecksumForm, Role};
@@ -25,6 +28,10 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     pub links: Vec<LinkStatus>,
     pub link_pairs: Vec<LinkPairStatus>,
+    #[serde(default)]
+    pub checks: Vec<CheckStatus>,
+    #[serde(default)]
+    pub bandwidth: Vec<BandwidthStatus>,
     pub flaps: FlapStatus,
     pub bypass: BypassStatus,
     pub data_plane: DataPlaneStatus,
@@ -37,6 +44,9 @@ pub struct NodeStatus {
     /// As in `ha.mode`.
     pub mode: String,
     pub primary: bool,
+    /// Out of service by the operator's order.
+    #[serde(default)]
+    pub maintenance: bool,
     pub started_at: Timestamp,
     pub version: String,
 }
@@ -75,10 +85,16 @@ pub struct VirtualRouterStatus {
     pub owned: bool,
     /// The data plane stops what belongs to the addresses now.
     pub fenced: bool,
+    /// Adverts in a peer's name that nothing authenticated bore out.
+    #[serde(default)]
+    pub uncorroborated: u64,
     /// End of a hold by vouching.
     pub held_until: Option<Timestamp>,
     pub priority: u8,
     pub effective_priority: u8,
+    /// Why this node is not fit to own it and runs at priority 1.
+    #[serde(default)]
+    pub unfit: Option<Cause>,
     pub active_since: Option<Timestamp>,
     pub last_transition: Option<TransitionStatus>,
     /// Address of the Active as far as known; our own where that is us.
@@ -137,17 +153,83 @@ pub struct PeerStatus {
     pub id: u16,
     pub health: Health,
     pub paths: Vec<PathStatus>,
+    /// Active if it owns anything; `None` unless its word is fresh.
     pub role: Option<Role>,
+    /// Since its controller last extended its lease, as far as it was told.
     pub controller_heartbeat_age_ns: Option<u64>,
+    /// Since its last authenticated message.
+    #[serde(default)]
+    pub heard_age_ns: Option<u64>,
+    #[serde(default)]
+    pub lease_remaining_ns: u64,
+    /// Groups, and virtual routers without one, that it owns and could own.
+    #[serde(default)]
+    pub owns: Vec<String>,
+    #[serde(default)]
+    pub ready_for: Vec<String>,
+    /// False: its adverts count without its word, because it has not proven its key or only wrong MACs come.
+    #[serde(default)]
+    pub authenticated: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PathStatus {
     pub address: IpAddr,
+    /// `None` while no interface faces the peer.
+    #[serde(default)]
+    pub interface: Option<String>,
+    #[serde(default = "Health::unknown")]
+    pub health: Health,
+    /// Of the last answered check.
     pub rtt_ns: Option<u64>,
+    #[serde(default)]
+    pub rtt_smoothed_ns: Option<u64>,
+    #[serde(default)]
+    pub rtt_min_ns: Option<u64>,
+    #[serde(default)]
+    pub rtt_max_ns: Option<u64>,
     pub sent: u64,
     pub answered: u64,
     pub lost: u64,
+    /// Unanswered checks that were our own fault.
+    #[serde(default)]
+    pub void: u64,
+    #[serde(default)]
+    pub sent_late: u64,
+    /// Why a probe last did not leave.
+    #[serde(default)]
+    pub last_failure: Option<String>,
+    /// Fresh requests of the peer on this path.
+    #[serde(default)]
+    pub requests_heard: u64,
+}
+
+impl PathStatus {
+    /// A path of which nothing is known.
+    pub fn unprobed(address: IpAddr) -> Self {
+        Self {
+            address,
+            interface: None,
+            health: Health::Unknown,
+            rtt_ns: None,
+            rtt_smoothed_ns: None,
+            rtt_min_ns: None,
+            rtt_max_ns: None,
+            sent: 0,
+            answered: 0,
+            lost: 0,
+            void: 0,
+            sent_late: 0,
+            last_failure: None,
+            requests_heard: 0,
+        }
+    }
+}
+
+impl Health {
+    fn unknown() -> Self {
+        Health::Unknown
+    }
 }
 
 /// How the XDP program sits on an interface.
@@ -172,12 +254,6 @@ pub struct LinkStatus {
     pub rx_bytes: u64,
     pub tx_packets: u64,
     pub tx_bytes: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LinkPairStatus {
-    pub name: String,
-    pub active: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -293,9 +369,11 @@ pub(crate) mod samples {
             state: Role::Active,
             owned: true,
             fenced: false,
+            uncorroborated: 0,
             held_until: None,
             priority: 200,
             effective_priority: 200,
+            unfit: None,
             active_since: Some(at(10)),
             last_transition: Some(TransitionStatus {
                 at: at(10),
@@ -342,6 +420,7 @@ pub(crate) mod samples {
                 id: Some(1),
                 mode: mode_name(Mode::ActivePassive).to_owned(),
                 primary: true,
+                maintenance: false,
                 started_at: at(0),
                 version: "0.1.0".to_owned(),
             },
@@ -355,19 +434,28 @@ pub(crate) mod samples {
             peers: vec![PeerStatus {
                 name: "gw-b".to_owned(),
                 id: 2,
-                health: Health::Unknown,
+                health: Health::Healthy,
                 paths: vec![PathStatus {
-                    address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 3)),
-                    rtt_ns: None,
-                    sent: 0,
-                    answered: 0,
-                    lost: 0,
+                    interface: Some("lan0".to_owned()),
+                    health: Health::Healthy,
+                    rtt_ns: Some(38_000),
+                    sent: 120,
+                    answered: 118,
+                    lost: 2,
+                    ..PathStatus::unprobed(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 3)))
                 }],
-                role: None,
-                controller_heartbeat_age_ns: None,
+                role: Some(Role::Backup),
+                controller_heartbeat_age_ns: Some(40_000_000),
+                heard_age_ns: Some(12_000_000),
+                lease_remaining_ns: 960_000_000,
+                owns: Vec::new(),
+                ready_for: vec!["gateway".to_owned()],
+                authenticated: true,
             }],
             links: vec![link()],
-            link_pairs: vec![LinkPairStatus { name: "edge".to_owned(), active: true }],
+            link_pairs: vec![fitness::samples::pair()],
+            checks: vec![fitness::samples::check()],
+            bandwidth: vec![fitness::samples::guard()],
             flaps: FlapStatus {
                 count: 0,
                 window_ns: 600_000_000_000,
@@ -420,25 +508,39 @@ mod tests {
         let json = serde_json::to_value(samples::status()).unwrap();
         expect(
             &json,
-            "schema node controller virtual_routers peers links link_pairs flaps bypass data_plane",
+            "schema node controller virtual_routers peers links link_pairs checks bandwidth flaps bypass data_plane",
         );
-        expect(&json["node"], "name id mode primary started_at version");
+        expect(&json["node"], "name id mode primary maintenance started_at version");
         expect(&json["controller"], "lease_ns lease_remaining_ns loop_lateness_max_ns journal_failures");
         expect(
             &json["virtual_routers"][0],
-            "name group interface vrid version family addresses state owned fenced held_until priority \
-             effective_priority active_since last_transition active_router last_advert_age_ns learned_interval_ns \
+            "name group interface vrid version family addresses state owned fenced held_until priority uncorroborated \
+             effective_priority unfit active_since last_transition active_router last_advert_age_ns learned_interval_ns \
              checksum_sent checksum_heard adverts_sent adverts_received adverts_answered_in_xdp \
              priority_zero_sent priority_zero_received transitions discards",
         );
         expect(&json["virtual_routers"][0]["last_transition"], "at from to cause detail");
-        expect(&json["peers"][0], "name id health paths role controller_heartbeat_age_ns");
-        expect(&json["peers"][0]["paths"][0], "address rtt_ns sent answered lost");
+        expect(
+            &json["peers"][0],
+            "name id health paths role controller_heartbeat_age_ns heard_age_ns lease_remaining_ns owns ready_for \
+             authenticated",
+        );
+        expect(
+            &json["peers"][0]["paths"][0],
+            "address interface health rtt_ns rtt_smoothed_ns rtt_min_ns rtt_max_ns sent answered lost void sent_late \
+             last_failure requests_heard",
+        );
         expect(
             &json["links"][0],
             "name ifindex carrier mode rx_bps tx_bps rx_packets rx_bytes tx_packets tx_bytes",
         );
-        expect(&json["link_pairs"][0], "name active");
+        expect(&json["link_pairs"][0], "name active inside outside passing fault");
+        expect(&json["link_pairs"][0]["inside"], "interface state");
+        expect(&json["checks"][0], "name kind scope state detail since runs timeouts weight");
+        expect(
+            &json["bandwidth"][0],
+            "link minimum_bps interval_ns armed rate_bps demand_bps below_since failures",
+        );
         expect(
             &json["flaps"],
             "count window_ns maximum_allowed latched reason hold_remaining_ns release_in_ns next_expiry_in_ns",
@@ -460,6 +562,8 @@ mod tests {
         assert_eq!(router["checksum_sent"], "rfc9568");
         assert_eq!(router["family"], "ipv4");
         assert_eq!(json["links"][0]["mode"], "native");
-        assert_eq!(json["peers"][0]["health"], "unknown");
+        assert_eq!(json["peers"][0]["health"], "healthy");
+        assert_eq!(json["checks"][0]["state"], "passing");
+        assert_eq!(json["link_pairs"][0]["inside"]["state"], "up");
     }
 }

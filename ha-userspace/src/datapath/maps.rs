@@ -1,6 +1,6 @@
 //! Typed access to the shared maps. One method per thing the controller writes or reads.
 
-use super::{BypassMaps, DatapathError, RouterSpec};
+use super::{BypassMaps, DatapathError, MapReadings, PeerMaps, RouterSpec};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use ha_common::maps::keys::{RouterKey, SourceKey, VIP_FILTER_WORDS, VipKey, filter_bit, mapped};
 use ha_common::maps::names;
@@ -45,21 +45,25 @@ pub struct MapSet {
     vip_filter: Array<MapData, u64>,
     local_addresses: HashMap<MapData, [u8; 16], u32>,
     verdicts: PerCpuArray<MapData, u64>,
+    /// This node as probes tell of it, its peers and their paths.
+    pub peers: PeerMaps,
     bypass: Option<BypassMaps>,
     /// What stands in `VIPS`, to compute the filter and differences from.
     vips_written: BTreeMap<[u8; 20], u32>,
     locals_written: BTreeSet<[u8; 16]>,
 }
 
+/// Takes a map out of a loaded object, as the type that is wanted of it.
 macro_rules! typed {
     ($ebpf:expr, $name:expr) => {
         take($ebpf, $name)?.try_into().map_err(|error| map_error($name, error))?
     };
 }
+pub(super) use typed;
 
 impl MapSet {
     /// Takes the maps out of a loaded object.
-    pub(super) fn take(ebpf: &mut aya::Ebpf) -> Result<(Self, RingBuf<MapData>), DatapathError> {
+    pub fn take(ebpf: &mut aya::Ebpf) -> Result<(Self, RingBuf<MapData>), DatapathError> {
         let bypass = Some(BypassMaps::take(ebpf)?);
         let maps = Self {
             lease: typed!(ebpf, names::LEASE),
@@ -76,6 +80,7 @@ impl MapSet {
             vip_filter: typed!(ebpf, names::VIP_FILTER),
             local_addresses: typed!(ebpf, names::LOCAL_ADDRESSES),
             verdicts: typed!(ebpf, names::VERDICTS),
+            peers: PeerMaps::take(ebpf)?,
             bypass,
             vips_written: BTreeMap::new(),
             locals_written: BTreeSet::new(),
@@ -128,7 +133,7 @@ impl MapSet {
 
     /// Undoes [`Self::write_sources`].
     pub fn remove_sources(&mut self, spec: &RouterSpec) -> Result<(), DatapathError> {
-        for key in spec.source_keys() {
+        for key in spec.sources().keys().map(SourceKey::from) {
             ignore_missing(self.sources.remove(&key))
                 .map_err(|error| map_error(names::ADVERT_SOURCES, error))?;
         }
@@ -146,10 +151,23 @@ impl MapSet {
         self.policies.set(spec.slot, policy, 0).map_err(|error| map_error(names::ROUTER_POLICIES, error))
     }
 
-    /// Senders a unicast router listens to.
+    /// Senders a restricted router listens to.
     pub fn write_sources(&mut self, spec: &RouterSpec) -> Result<(), DatapathError> {
-        for key in spec.source_keys() {
-            self.sources.insert(key, 1, 0).map_err(|error| map_error(names::ADVERT_SOURCES, error))?;
+        for (source, voucher) in spec.sources() {
+            self.sources
+                .insert(SourceKey::from(&source), voucher, 0)
+                .map_err(|error| map_error(names::ADVERT_SOURCES, error))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the senders of `now` out of those of `before`, without a moment in which one of both is not listened to.
+    pub fn replace_sources(&mut self, before: &RouterSpec, now: &RouterSpec) -> Result<(), DatapathError> {
+        self.write_sources(now)?;
+        let kept = now.sources();
+        for source in before.sources().keys().filter(|source| !kept.contains_key(source)) {
+            ignore_missing(self.sources.remove(&SourceKey::from(source)))
+                .map_err(|error| map_error(names::ADVERT_SOURCES, error))?;
         }
         Ok(())
     }
@@ -239,6 +257,11 @@ impl MapSet {
         }))
     }
 
+    /// What the probe thread reads, for good: it goes on when these maps are dropped.
+    pub fn probe_readings(&self) -> Result<MapReadings, DatapathError> {
+        MapReadings::of(self.peers.reader(), &self.link_counters)
+    }
+
     /// One reason's count over all interfaces.
     pub fn read_verdict(&self, reason: VerdictReason) -> Result<u64, DatapathError> {
         let per_cpu =
@@ -277,7 +300,7 @@ pub(super) fn take(ebpf: &mut aya::Ebpf, name: &'static str) -> Result<Map, Data
     })
 }
 
-fn ignore_missing(result: Result<(), aya::maps::MapError>) -> Result<(), aya::maps::MapError> {
+pub(super) fn ignore_missing(result: Result<(), aya::maps::MapError>) -> Result<(), aya::maps::MapError> {
     match result {
         Err(aya::maps::MapError::KeyNotFound) => Ok(()),
         Err(aya::maps::MapError::SyscallError(error))

@@ -11,6 +11,8 @@ mod clsact;
 pub mod error;
 pub mod maps;
 pub mod occupant;
+pub mod peers;
+pub mod probe_readings;
 pub mod ring_reader;
 pub mod router_spec;
 
@@ -18,5 +20,7 @@ pub use attach::{Datapath, MonitoredLink, SparePrograms, XdpAttachMode};
 pub use bypass_maps::{BypassMaps, Wire, WirePort, WireState};
 pub use error::DatapathError;
 pub use maps::MapSet;
-pub use ring_reader::RingReader;
+pub use peers::{PathEnds, PeerMaps, PeerReader};
+pub use probe_readings::MapReadings;
+pub use ring_reader::{RingReader, RingRecord};
 pub use router_spec::RouterSpec;

@@ -3,9 +3,23 @@
 use super::maps::address_from_bytes;
 use aya::maps::{MapData, RingBuf};
 use ha_common::maps::values::{Head, checksum_form};
-use ha_common::ring_events::{AdvertEvent, event_flag};
-use holdfast_engine::{Advert, ChecksumForm, Duration, Input, Instant, RouterId};
+use ha_common::ring_events::{AdvertEvent, PeerEvent, event_flag};
+use holdfast_engine::{Advert, ChecksumForm, Duration, Instant, RouterId};
 use std::os::fd::{AsRawFd, RawFd};
+
+/// What the data plane has to say.
+#[derive(Clone, Debug)]
+pub enum RingRecord {
+    /// A valid advert.
+    Advert {
+        router: RouterId,
+        advert: Advert,
+        /// No authenticated message bears it out and it changed nothing: news for the operator, not for the election.
+        uncorroborated: bool,
+    },
+    /// A peer's state changed, or needs a look.
+    Peer(PeerEvent),
+}
 
 /// Consumer end of the event ring.
 pub struct RingReader {
@@ -13,20 +27,32 @@ pub struct RingReader {
 }
 
 impl RingReader {
-    pub(super) fn new(ring: RingBuf<MapData>) -> Self {
+    pub fn new(ring: RingBuf<MapData>) -> Self {
         Self { ring }
     }
 
-    /// Next record as an input; `None` when the ring is empty. A record of another layout is skipped.
-    pub fn next_input(&mut self) -> Option<Input> {
+    /// Next record; `None` when the ring is empty. A record of another layout is skipped.
+    pub fn next_record(&mut self) -> Option<RingRecord> {
         loop {
             let item = self.ring.next()?;
-            match bytemuck::try_pod_read_unaligned::<AdvertEvent>(&item) {
-                Ok(event) if event.head == Head::of::<AdvertEvent>() => return Some(advert_input(&event)),
-                Ok(_) | Err(_) => {}
+            if let Some(record) = record(&item) {
+                return Some(record);
             }
         }
     }
+}
+
+/// Records are told apart by their heads, which hold their sizes.
+fn record(bytes: &[u8]) -> Option<RingRecord> {
+    if let Ok(event) = bytemuck::try_pod_read_unaligned::<PeerEvent>(bytes) {
+        return (event.head == Head::of::<PeerEvent>()).then_some(RingRecord::Peer(event));
+    }
+    let event = bytemuck::try_pod_read_unaligned::<AdvertEvent>(bytes).ok()?;
+    (event.head == Head::of::<AdvertEvent>()).then(|| RingRecord::Advert {
+        router: RouterId(event.router),
+        advert: advert(&event),
+        uncorroborated: event.flags & event_flag::UNCORROBORATED != 0,
+    })
 }
 
 impl AsRawFd for RingReader {
@@ -52,9 +78,9 @@ pub fn heard_form(number: u8) -> Option<ChecksumForm> {
     }
 }
 
-fn advert_input(event: &AdvertEvent) -> Input {
+fn advert(event: &AdvertEvent) -> Advert {
     let flag = |bit| event.flags & bit != 0;
-    let advert = Advert {
+    Advert {
         at: Instant::from_nanos(event.at_ns),
         source: address_from_bytes(event.source),
         priority: event.priority,
@@ -64,6 +90,37 @@ fn advert_input(event: &AdvertEvent) -> Input {
         addresses_differ: flag(event_flag::ADDRESSES_DIFFER),
         epoch: event.epoch,
         revoked: flag(event_flag::REVOKED),
-    };
-    Input::Advert { router: RouterId(event.router), advert }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytemuck::Zeroable;
+
+    #[test]
+    fn records_are_told_apart() {
+        let advert = AdvertEvent {
+            head: Head::of::<AdvertEvent>(),
+            flags: event_flag::UNCORROBORATED,
+            source: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 7],
+            ..AdvertEvent::zeroed()
+        };
+        let found = record(bytemuck::bytes_of(&advert));
+        let Some(RingRecord::Advert { uncorroborated: true, advert, .. }) = found else {
+            panic!("{found:?}");
+        };
+        assert_eq!(advert.source, std::net::IpAddr::from([192, 0, 2, 7]));
+
+        let peer = PeerEvent { head: Head::of::<PeerEvent>(), peer: 3, ..PeerEvent::zeroed() };
+        let found = record(bytemuck::bytes_of(&peer));
+        assert!(matches!(found, Some(RingRecord::Peer(event)) if event == peer), "{found:?}");
+    }
+
+    #[test]
+    fn records_of_another_layout_are_skipped() {
+        assert!(record(bytemuck::bytes_of(&AdvertEvent::zeroed())).is_none());
+        assert!(record(bytemuck::bytes_of(&PeerEvent::zeroed())).is_none());
+        assert!(record(&[0; 48]).is_none());
+    }
 }

@@ -2,8 +2,10 @@
 
 use super::maps::address_bytes;
 use ha_common::maps::keys::{RouterKey, SourceKey, VipKey};
+use ha_common::maps::peers::NO_UNIT;
 use ha_common::maps::values::{Head, RouterPolicy, checksum_form, flag, role};
 use holdfast_engine::{ChecksumPolicy, Family, PolicyWrite, Role, Version};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Immediate adverts allowed per own interval (V-107).
@@ -30,7 +32,30 @@ pub struct RouterSpec {
     pub strict: bool,
     /// Not empty: unicast mode.
     pub unicast_peers: Vec<IpAddr>,
+    /// Bit of its sync unit in probes; `None` where no probe speaks of it.
+    pub unit: Option<u8>,
+    /// Adverts count only from `unicast_peers` and `trusted`, and those of a peer only if the peer bears them out.
+    pub corroborate: bool,
+    /// Senders and their values in `ADVERT_SOURCES`: 0 is trusted without a probe, else the peer's slot plus one. Comes
+    /// before `unicast_peers`, whose value is 0, where both list an address.
+    pub trusted: Vec<(IpAddr, u32)>,
 }
+
+/// A sender as a router's list has it, in an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    router: u32,
+    address: [u8; 16],
+}
+
+impl From<&Source> for SourceKey {
+    fn from(source: &Source) -> Self {
+        Self { router: source.router, address: source.address }
+    }
+}
+
+/// Value in `ADVERT_SOURCES` of a sender that is trusted without a probe.
+const TRUSTED: u32 = 0;
 
 impl RouterSpec {
     pub fn key(&self) -> RouterKey {
@@ -45,8 +70,11 @@ impl RouterSpec {
         VipKey { ifindex, address: address_bytes(address) }
     }
 
-    pub fn source_keys(&self) -> impl Iterator<Item = SourceKey> + '_ {
-        self.unicast_peers.iter().map(|peer| SourceKey { router: self.slot, address: address_bytes(*peer) })
+    /// Senders that the router listens to, if it is restricted, and their values in `ADVERT_SOURCES`.
+    pub fn sources(&self) -> BTreeMap<Source, u32> {
+        let unicast = self.unicast_peers.iter().map(|peer| (*peer, TRUSTED));
+        let source = |address| Source { router: self.slot, address: address_bytes(address) };
+        unicast.chain(self.trusted.iter().copied()).map(|(address, value)| (source(address), value)).collect()
     }
 
     /// The map entry for a standing of the election.
@@ -58,6 +86,7 @@ impl RouterSpec {
             (self.virtual_mac, flag::VIRTUAL_MAC),
             (!self.unicast_peers.is_empty(), flag::UNICAST | flag::RESTRICTED_SOURCES),
             (self.strict, flag::STRICT),
+            (self.corroborate, flag::CORROBORATE | flag::RESTRICTED_SOURCES),
         ] {
             flags |= if set { bit } else { 0 };
         }
@@ -91,7 +120,7 @@ impl RouterSpec {
                 ChecksumPolicy::Rfc5798 => checksum_form::RFC5798,
             },
             address_count: u8::try_from(self.addresses.len()).unwrap_or(u8::MAX),
-            unit: ha_common::maps::peers::NO_UNIT,
+            unit: self.unit.unwrap_or(NO_UNIT),
             reserved: [0; 2],
             generation,
         }

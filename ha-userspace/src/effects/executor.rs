@@ -107,6 +107,7 @@ pub(super) enum Command {
     RemoveAddresses { router: RouterId },
     Flush(Done),
     RemoveAll(Removed),
+    Reread(Vec<String>),
 }
 
 /// The controller's end of the effects thread. Dropping it ends the thread and leaves what stands standing: order
@@ -189,6 +190,11 @@ impl Effects {
         self.order(Command::RemoveAll(Box::new(done)));
     }
 
+    /// Reads these interfaces again, so that an event that never came is made up for. What differs is told like an event.
+    pub fn reread_links(&self, interfaces: Vec<String>) {
+        self.order(Command::Reread(interfaces));
+    }
+
     fn order(&self, command: Command) {
         if let Some(commands) = &self.commands
             && commands.send(command).is_err()
@@ -227,8 +233,9 @@ fn run_thread(options: EffectsOptions, queue: UnboundedReceiver<Command>, report
         match start(options).await {
             Ok((mut effects, monitor, left_behind)) => {
                 let _ = report.send(Ok(Started { scheduling, left_behind }));
-                tokio::task::spawn_local(monitor.run());
-                serve(&mut effects, queue).await;
+                let (rereads, wishes) = unbounded_channel();
+                tokio::task::spawn_local(monitor.run(wishes));
+                serve(&mut effects, queue, &rereads).await;
             }
             Err(error) => {
                 let _ = report.send(Err(error));
@@ -248,7 +255,11 @@ async fn start(options: EffectsOptions) -> Result<(RouterEffects, LinkMonitor, C
 
 /// Carries out orders until the handle is gone. Whatever is in the queue already is started together, so that the moves
 /// of many routers share one pipeline.
-async fn serve(effects: &mut RouterEffects, mut queue: UnboundedReceiver<Command>) {
+async fn serve(
+    effects: &mut RouterEffects,
+    mut queue: UnboundedReceiver<Command>,
+    rereads: &UnboundedSender<Vec<String>>,
+) {
     let mut orders = VecDeque::new();
     while let Some(first) = queue.recv().await {
         orders.push_back(first);
@@ -266,6 +277,7 @@ async fn serve(effects: &mut RouterEffects, mut queue: UnboundedReceiver<Command
                     done();
                 }
                 Command::RemoveAll(done) => done(effects.remove_all().await),
+                Command::Reread(names) => drop(rereads.send(names)),
             }
         }
         effects.settle().await;

@@ -151,7 +151,7 @@ fn crc32(content: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holdfast_engine::{Duration, FlapEvent, FlapGovernor, FlapSettings, Instant, LatchRelease, FlapUnit};
+    use holdfast_engine::{Duration, FlapEvent, FlapGovernor, FlapSettings, FlapUnit, Instant, LatchRelease};
     use std::os::unix::fs::symlink;
 
     const UNIT: FlapUnit = FlapUnit(3);

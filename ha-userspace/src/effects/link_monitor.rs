@@ -17,6 +17,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Between attempts at a read that failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -44,21 +45,51 @@ impl LinkMonitor {
         Ok(monitor)
     }
 
-    /// Tells events for as long as the thread lives.
-    pub(super) async fn run(mut self) {
+    /// Tells events for as long as the thread lives, and reads those interfaces again whose names come by `rereads`.
+    pub(super) async fn run(mut self, mut rereads: UnboundedReceiver<Vec<String>>) {
         loop {
-            match self.events.read().await {
-                Ok(EventRead::Events(messages)) => {
-                    messages.iter().filter_map(to_event).for_each(|event| self.tell(event));
-                }
-                Ok(EventRead::Lost) => self.recover().await,
-                Err(error) => {
-                    tracing::warn!(%error, "reading interface events failed; trying again");
-                    tokio::time::sleep(RETRY_PAUSE).await;
+            tokio::select! {
+                read = self.events.read() => self.take(read).await,
+                Some(mut names) = rereads.recv() => {
+                    // Whoever asks does so regularly: only the latest wish counts.
+                    while let Ok(later) = rereads.try_recv() {
+                        names = later;
+                    }
+                    self.reread(&names).await;
                 }
             }
             // A storm of events must not keep orders waiting.
             tokio::task::yield_now().await;
+        }
+    }
+
+    async fn take(&self, read: io::Result<EventRead>) {
+        match read {
+            Ok(EventRead::Events(messages)) => {
+                messages.iter().filter_map(to_event).for_each(|event| self.tell(event));
+            }
+            Ok(EventRead::Lost) => self.recover().await,
+            Err(error) => {
+                tracing::warn!(%error, "reading interface events failed; trying again");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+
+    /// Asks the kernel for single interfaces and tells what no event did. Events that are still queued come after it, so
+    /// that the last word is theirs. An interface that cannot be read is asked for again next time.
+    async fn reread(&self, names: &[String]) {
+        for name in names {
+            match self.netlink.link(name).await {
+                Ok(message) => self.tell(LinkEvent::Link(to_link(&message))),
+                Err(error) if error.errno() == Some(libc::ENODEV) => {
+                    let known = self.known.borrow().by_name(name).map(|interface| interface.link.ifindex);
+                    if let Some(ifindex) = known {
+                        self.tell(LinkEvent::LinkGone { ifindex });
+                    }
+                }
+                Err(error) => tracing::debug!(interface = name, %error, "reading an interface failed"),
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::sys::AsyncSocket;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -108,6 +108,20 @@ impl Netlink {
     /// All interfaces.
     pub(super) async fn links(&self) -> Result<Vec<LinkMessage>, NetlinkError> {
         dump(self.handle.link().get().execute()).await
+    }
+
+    /// One interface; `ENODEV` where there is none of that name.
+    pub(super) async fn link(&self, name: &str) -> Result<LinkMessage, NetlinkError> {
+        let mut answers = pin!(self.handle.link().get().match_name(name.to_owned()).execute());
+        let first = tokio::time::timeout(ANSWER_DEADLINE, answers.next()).await;
+        match first.map_err(|_| NetlinkError::NoAnswer)? {
+            Some(Ok(message)) => Ok(message),
+            Some(Err(rtnetlink::Error::NetlinkError(error))) => {
+                Err(NetlinkError::Refused(error.raw_code().abs()))
+            }
+            Some(Err(error)) => Err(NetlinkError::Connection(error.to_string())),
+            None => Err(NetlinkError::NoAnswer),
+        }
     }
 
     /// All addresses of both families.

@@ -18,7 +18,7 @@ const BATCH: usize = 256;
 /// Room for a tick of a thousand routers, so that a burst of our own does not run into ENOBUFS.
 const SEND_BUFFER: usize = 4 << 20;
 /// TC_PRIO_CONTROL: the first band of the default queueing discipline (V-020).
-const PRIORITY_CONTROL: libc::c_int = 7;
+pub(crate) const PRIORITY_CONTROL: libc::c_int = 7;
 /// `IPV6_HDRINCL` of linux/in6.h, which libc does not name.
 const IPV6_HDRINCL: libc::c_int = 36;
 
@@ -159,7 +159,7 @@ fn raw_socket(family: libc::c_int, protocol: libc::c_int) -> io::Result<OwnedFd>
     Ok(socket)
 }
 
-fn set_integer(
+pub(crate) fn set_integer(
     socket: &OwnedFd,
     level: libc::c_int,
     option: libc::c_int,

@@ -95,7 +95,7 @@ impl Schedule {
 }
 
 /// The first instant after `horizon` that lies a whole number of intervals after `due`.
-fn following(due: Instant, interval: Duration, horizon: Instant) -> Instant {
+pub(crate) fn following(due: Instant, interval: Duration, horizon: Instant) -> Instant {
     let intervals = horizon.since(due).as_nanos() / interval.as_nanos() + 1;
     due + Duration::from_nanos(interval.as_nanos().saturating_mul(intervals))
 }

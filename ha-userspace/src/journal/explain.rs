@@ -232,6 +232,16 @@ pub fn cause_name(cause: Cause) -> String {
     }
 }
 
+/// A rate with one decimal: `12.3Mbps`.
+pub fn rate(bits_per_second: u64) -> String {
+    const UNITS: [(u64, &str); 4] =
+        [(1_000_000_000_000, "Tbps"), (1_000_000_000, "Gbps"), (1_000_000, "Mbps"), (1_000, "kbps")];
+    UNITS.iter().find(|(size, _)| bits_per_second >= *size).map_or_else(
+        || format!("{bits_per_second}bps"),
+        |(size, unit)| format!("{}.{}{unit}", bits_per_second / size, bits_per_second % size / (size / 10)),
+    )
+}
+
 /// An age in its two largest units: `2h 5m`, `3m 12s`, `9s`.
 pub fn age(age: Duration) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
@@ -322,8 +332,45 @@ mod tests {
                 "lan: a failover was ordered and no successor was heard; still Active",
                 "lan: adding the addresses failed: Operation not permitted",
                 "lan: something else removed an address; it was put back",
+                "lan: adverts are missing, but the data plane of gw-b says that it owns; waiting as long as it may",
+                "lan: an advert from 192.0.2.3 with priority 255 was not borne out by that peer; suspected forgery, nothing \
+                 was changed",
+                "peer gw-b: silent on every path",
+                "peer gw-b: heard again",
+                "peer gw-b: only messages with wrong MACs come in its name; plain VRRP decides towards it. Compare \
+                 ha.secret_files on both nodes",
+                "lan: gw-b says that it owns it too; check the segment between the two",
+                "lan: not fit to own it, runs at priority 1: a requirement is not met (links or checks)",
+                "lan: fit to own it again",
             ]
         );
+        let beside: Vec<_> = samples::occurrences().iter().map(notice).collect();
+        assert_eq!(
+            beside,
+            [
+                "check dns fails: timed out",
+                "check dns passes",
+                "too few active link pairs: 3 of 2",
+                "enough link pairs are active again",
+                "lan0: low bandwidth: 3 of 2",
+                "flaps have latched this node: 3 of 2",
+                "the flap latch is released: 3 of 2",
+                "bypass of edge is engaged",
+                "bypass of edge is released",
+                "bypass of edge: reads released",
+                "maintenance is on: this node gives way",
+                "maintenance is off",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_happens_beside_the_engine_has_words_of_its_own() {
+        let lines: BTreeSet<String> = samples::occurrences().iter().map(notice).collect();
+        assert_eq!(lines.len(), samples::occurrences().len());
+        for line in lines {
+            assert!(!line.contains('{') && line.contains(' '), "{line}");
+        }
     }
 
     #[test]
@@ -369,6 +416,13 @@ mod tests {
             ["No advert of another router had been heard.", "The controller was not late for this decision."]
         );
         assert!(line(&record.event).ends_with("so it takes part"));
+    }
+
+    #[test]
+    fn rates_have_one_decimal() {
+        for (bps, text) in [(0, "0bps"), (999, "999bps"), (1_000, "1.0kbps"), (12_345_678, "12.3Mbps")] {
+            assert_eq!(rate(bps), text);
+        }
     }
 
     #[test]

@@ -1,13 +1,23 @@
-//! Bits per second of each monitored link and direction, from the data plane's counters.
+//! Bits per second of each monitored link and direction, from the data plane's counters, and the guards of `[bandwidth]`.
+//!
+//! Whoever runs the loop brings readings in at the pace asked for here. Rates for status are averages over about a
+//! second; those of the guards over a fifth of `bandwidth.interval`. Pure: no clock, no map.
 
+use super::plan::span;
+use crate::config::units::show_duration;
+use crate::config::validated::Config;
+use crate::journal::{NoticeEvent, explain};
 use ha_common::maps::values::LinkCounters;
-use holdfast_engine::{Duration, Instant};
+use holdfast_engine::{
+    BandwidthEvent, BandwidthGuard, BandwidthSettings, BandwidthView, BitRate, Duration, Instant, RateWindow,
+};
 use std::collections::BTreeMap;
 
-/// Shortest span a rate is formed over; a reading sooner repeats the last one.
-const SHORTEST_SPAN: Duration = Duration::from_millis(900);
-const NANOS_PER_SECOND: u128 = 1_000_000_000;
-const BITS_PER_BYTE: u128 = 8;
+/// Averages of status.
+const SHOWN_SPAN: Duration = Duration::from_secs(1);
+/// Readings per `bandwidth.interval`, and their greatest distance.
+const READINGS: u64 = 20;
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Rates of one link, bits per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,68 +26,302 @@ pub(super) struct Rates {
     pub(super) tx_bps: u64,
 }
 
-/// Remembers the last reading of each link.
-#[derive(Debug, Default)]
-pub(super) struct BandwidthMeter {
-    links: BTreeMap<u32, Reading>,
-}
-
+/// The last readings of one link.
 #[derive(Debug)]
-struct Reading {
-    at: Instant,
-    counters: LinkCounters,
-    rates: Rates,
+struct Meter {
+    rx: RateWindow,
+    tx: RateWindow,
 }
 
-impl BandwidthMeter {
-    /// Takes a reading of a link if the last is old enough.
-    pub(super) fn update(&mut self, ifindex: u32, now: Instant, counters: LinkCounters) {
-        let Some(last) = self.links.get_mut(&ifindex) else {
-            self.links.insert(ifindex, Reading { at: now, counters, rates: Rates::default() });
-            return;
-        };
-        let span = now.since(last.at);
-        if span < SHORTEST_SPAN {
-            return;
+/// A monitored interface at this moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Port<'a> {
+    pub(super) name: &'a str,
+    pub(super) ifindex: u32,
+    /// This node is Active on it, or on the other port of its pair.
+    pub(super) owner: bool,
+    /// The other port of its pair.
+    pub(super) partner: Option<u32>,
+}
+
+/// Meters of all links, and a guard for each that has a minimum.
+#[derive(Debug)]
+pub(super) struct Bandwidth {
+    interval: Duration,
+    /// Span of the guards' rates.
+    measured_over: Duration,
+    next_reading: Instant,
+    meters: BTreeMap<u32, Meter>,
+    guards: BTreeMap<String, BandwidthGuard>,
+}
+
+impl Default for Bandwidth {
+    fn default() -> Self {
+        Self {
+            interval: SHOWN_SPAN,
+            measured_over: SHOWN_SPAN,
+            next_reading: Instant::default(),
+            meters: BTreeMap::new(),
+            guards: BTreeMap::new(),
         }
-        last.rates = Rates {
-            rx_bps: rate(last.counters.rx_bytes, counters.rx_bytes, span),
-            tx_bps: rate(last.counters.tx_bytes, counters.tx_bytes, span),
-        };
-        (last.at, last.counters) = (now, counters);
+    }
+}
+
+impl Bandwidth {
+    /// Takes up a configuration; `monitored` are the interfaces of its routers and pairs. A guard whose settings stay keeps
+    /// what it has seen.
+    pub(super) fn configure(&mut self, config: &Config, monitored: impl Iterator<Item = String>) {
+        let interval = span(config.bandwidth.interval);
+        let mut known = std::mem::take(&mut self.guards);
+        for name in monitored.filter(|_| config.bandwidth.enabled) {
+            let own = config.link_settings.iter().find(|link| link.interface == name);
+            let minimum = own.and_then(|link| link.bandwidth_minimum_bps).or(config.bandwidth.minimum_bps);
+            let Some(minimum) = minimum.map(BitRate::from_bps) else { continue };
+            let settings = BandwidthSettings { minimum, interval };
+            self.measured_over = settings.measured_over();
+            let mut guard = known.remove(&name).unwrap_or(BandwidthGuard::new(settings));
+            guard.reconfigure(settings);
+            self.guards.insert(name, guard);
+        }
+        if interval != self.interval {
+            // Windows of another length start afresh.
+            self.interval = interval;
+            self.meters.clear();
+        }
     }
 
+    /// True when readings are due; the next are then due a pause later.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        let due = now >= self.next_reading;
+        if due {
+            self.next_reading = now + self.interval.scaled(1, READINGS).min(LONGEST_PAUSE);
+        }
+        due
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.next_reading
+    }
+
+    /// Takes a reading of a link.
+    pub(super) fn read(&mut self, now: Instant, ifindex: u32, counters: LinkCounters) {
+        let window = || RateWindow::new(SHOWN_SPAN.max(self.measured_over));
+        let meter = self.meters.entry(ifindex).or_insert_with(|| Meter { rx: window(), tx: window() });
+        meter.rx.sample(now, counters.rx_bytes);
+        meter.tx.sample(now, counters.tx_bytes);
+    }
+
+    /// Rates over about a second; 0 until so much is known.
     pub(super) fn rates(&self, ifindex: u32) -> Rates {
-        self.links.get(&ifindex).map(|reading| reading.rates).unwrap_or_default()
+        let Some(meter) = self.meters.get(&ifindex) else { return Rates::default() };
+        let bps = |window: &RateWindow| window.rate_over(SHOWN_SPAN).unwrap_or_default().as_bps();
+        Rates { rx_bps: bps(&meter.rx), tx_bps: bps(&meter.tx) }
     }
 
     /// Forgets links that are no longer monitored.
     pub(super) fn retain(&mut self, monitored: impl Fn(u32) -> bool) {
-        self.links.retain(|ifindex, _| monitored(*ifindex));
+        self.meters.retain(|ifindex, _| monitored(*ifindex));
+    }
+
+    pub(super) fn has_guards(&self) -> bool {
+        !self.guards.is_empty()
+    }
+
+    /// Judges every port that has a guard; what comes back is for the journal, and each is a reason to fail over.
+    pub(super) fn judge(&mut self, now: Instant, ports: &[Port<'_>]) -> Vec<NoticeEvent> {
+        let mut news = Vec::new();
+        for port in ports {
+            let Some(rate) = self.measured(port.ifindex, |meter| &meter.tx) else { continue };
+            let demand = self.demand(port, ports);
+            let Some(guard) = self.guards.get_mut(port.name) else { continue };
+            if let Some(event @ BandwidthEvent::TooLow { .. }) = guard.sample(now, port.owner, rate, demand) {
+                news.push(NoticeEvent::BandwidthLow {
+                    link: port.name.to_owned(),
+                    detail: describe(event, now),
+                });
+            }
+        }
+        news
+    }
+
+    /// What arrives to be passed on through a port: at the other port of its pair; without one the most that arrives at any
+    /// other port, or at the only one itself.
+    fn demand(&self, port: &Port<'_>, ports: &[Port<'_>]) -> Option<BitRate> {
+        let arriving = |ifindex| self.measured(ifindex, |meter| &meter.rx);
+        if let Some(partner) = port.partner {
+            return arriving(partner);
+        }
+        let others = ports.iter().map(|other| other.ifindex).filter(|ifindex| *ifindex != port.ifindex);
+        others.clone().filter_map(arriving).max().or_else(|| {
+            let alone = others.count() == 0;
+            arriving(port.ifindex).filter(|_| alone)
+        })
+    }
+
+    fn measured(&self, ifindex: u32, direction: impl Fn(&Meter) -> &RateWindow) -> Option<BitRate> {
+        direction(self.meters.get(&ifindex)?).rate_over(self.measured_over)
+    }
+
+    /// The guards by the names of their links.
+    pub(super) fn views(&self) -> impl Iterator<Item = (&str, BandwidthView)> {
+        self.guards.iter().map(|(name, guard)| (name.as_str(), guard.view()))
     }
 }
 
-fn rate(before: u64, after: u64, span: Duration) -> u64 {
-    let bits = u128::from(after.saturating_sub(before)) * BITS_PER_BYTE;
-    u64::try_from(bits * NANOS_PER_SECOND / u128::from(span.as_nanos())).unwrap_or(u64::MAX)
+fn describe(event: BandwidthEvent, now: Instant) -> String {
+    let BandwidthEvent::TooLow { rate, minimum, demand, since } = event else { return String::new() };
+    let [rate, minimum, demand] = [rate, minimum, demand].map(|rate| explain::rate(rate.as_bps()));
+    let span = show_duration(std::time::Duration::from_secs(now.since(since).as_nanos() / NANOS_PER_SECOND));
+    format!("{rate} sent, less than {minimum} for {span}, while {demand} arrived to be passed on")
 }
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::parse;
+
+    const LAN: u32 = 3;
+    const WAN: u32 = 4;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    fn bytes(rx_bytes: u64, tx_bytes: u64) -> LinkCounters {
+        LinkCounters { rx_bytes, tx_bytes, ..LinkCounters::default() }
+    }
+
+    fn config(rest: &str) -> Config {
+        let text = format!(
+            "[[virtual_router]]\nname = \"lan\"\ninterface = \"lan0\"\nvrid = 1\naddresses = [\"192.0.2.1/24\"]\n{rest}"
+        );
+        parse(&text, "bandwidth.toml").unwrap().config
+    }
+
+    const GUARDED: &str = "[bandwidth]\nenabled = true\nminimum = \"1Mbps\"\ninterval = \"5s\"\n";
+
+    fn monitored() -> impl Iterator<Item = String> {
+        ["lan0", "wan0"].into_iter().map(str::to_owned)
+    }
+
+    fn ports(owner: bool) -> [Port<'static>; 2] {
+        [("lan0", LAN, WAN), ("wan0", WAN, LAN)].map(|(name, ifindex, partner)| Port {
+            name,
+            ifindex,
+            owner,
+            partner: Some(partner),
+        })
+    }
+
+    /// A gateway under constant rates, bytes per second.
+    struct Feed {
+        bandwidth: Bandwidth,
+        ms: u64,
+        lan: [u64; 2],
+        wan: [u64; 2],
+        owner: bool,
+    }
+
+    impl Feed {
+        fn new(rest: &str) -> Self {
+            let mut bandwidth = Bandwidth::default();
+            bandwidth.configure(&config(rest), monitored());
+            Self { bandwidth, ms: 0, lan: [0; 2], wan: [0; 2], owner: true }
+        }
+
+        /// Of the LAN, `out` leaves at the WAN; nothing comes back.
+        fn seconds(&mut self, seconds: u64, arrives: u64, out: u64) -> Vec<NoticeEvent> {
+            let mut news = Vec::new();
+            for _ in 0..seconds * 10 {
+                self.ms += 100;
+                self.lan[0] += arrives / 10;
+                self.wan[1] += out / 10;
+                self.bandwidth.read(at(self.ms), LAN, bytes(self.lan[0], self.lan[1]));
+                self.bandwidth.read(at(self.ms), WAN, bytes(self.wan[0], self.wan[1]));
+                news.extend(self.bandwidth.judge(at(self.ms), &ports(self.owner)));
+            }
+            news
+        }
+    }
 
     #[test]
-    fn a_rate_is_bits_over_the_span_between_readings() {
-        let mut meter = BandwidthMeter::default();
-        let counters = |rx_bytes, tx_bytes| LinkCounters { rx_bytes, tx_bytes, ..LinkCounters::default() };
-        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
-        meter.update(3, at(0), counters(0, 1_000));
-        assert_eq!(meter.rates(3), Rates::default());
-        meter.update(3, at(500), counters(9_999_999, 9_999_999));
-        assert_eq!(meter.rates(3), Rates::default(), "too soon to form a rate");
-        meter.update(3, at(2_000), counters(2_500_000, 1_250_000 + 1_000));
-        assert_eq!(meter.rates(3), Rates { rx_bps: 10_000_000, tx_bps: 5_000_000 });
-        meter.retain(|ifindex| ifindex != 3);
-        assert_eq!(meter.rates(3), Rates::default());
+    fn a_rate_is_bits_over_about_a_second() {
+        let mut bandwidth = Bandwidth::default();
+        bandwidth.read(at(0), LAN, bytes(0, 1_000));
+        assert_eq!(bandwidth.rates(LAN), Rates::default());
+        bandwidth.read(at(500), LAN, bytes(9_999_999, 9_999_999));
+        assert_eq!(bandwidth.rates(LAN), Rates::default(), "too soon to form a rate");
+        let mut bandwidth = Bandwidth::default();
+        bandwidth.read(at(0), LAN, bytes(0, 1_000));
+        bandwidth.read(at(2_000), LAN, bytes(2_500_000, 1_250_000 + 1_000));
+        assert_eq!(bandwidth.rates(LAN), Rates { rx_bps: 10_000_000, tx_bps: 5_000_000 });
+        bandwidth.retain(|ifindex| ifindex != LAN);
+        assert_eq!(bandwidth.rates(LAN), Rates::default());
+    }
+
+    #[test]
+    fn readings_come_several_times_per_interval() {
+        let mut bandwidth = Bandwidth::default();
+        bandwidth.configure(&config(&GUARDED.replace("5s", "1s")), monitored());
+        assert!(bandwidth.is_due(at(1_000)));
+        assert!(!bandwidth.is_due(at(1_049)));
+        assert_eq!(bandwidth.deadline(), at(1_050));
+    }
+
+    #[test]
+    fn an_owner_that_passes_less_than_arrives_is_told_of_once() {
+        let mut feed = Feed::new(GUARDED);
+        assert_eq!(feed.seconds(10, 250_000, 250_000), []);
+        let news = feed.seconds(20, 250_000, 10_000);
+        let [NoticeEvent::BandwidthLow { link, detail }] = &news[..] else { panic!("{news:?}") };
+        assert_eq!(link, "wan0");
+        assert_eq!(detail, "80.0kbps sent, less than 1.0Mbps for 5s, while 2.0Mbps arrived to be passed on");
+        let views: Vec<_> = feed.bandwidth.views().map(|(name, view)| (name, view.failures)).collect();
+        assert_eq!(views, [("lan0", 0), ("wan0", 1)]);
+    }
+
+    #[test]
+    fn a_quiet_night_a_backup_and_a_link_without_a_minimum_are_left_alone() {
+        let mut quiet = Feed::new(GUARDED);
+        quiet.seconds(10, 250_000, 250_000);
+        assert_eq!(quiet.seconds(60, 1_000, 0), []);
+        let mut backup = Feed::new(GUARDED);
+        backup.owner = false;
+        backup.seconds(10, 250_000, 250_000);
+        assert_eq!(backup.seconds(60, 250_000, 0), []);
+        let only_lan =
+            "[bandwidth]\nenabled = true\n[[link]]\ninterface = \"lan0\"\nbandwidth_minimum = \"1Mbps\"\n";
+        let mut other = Feed::new(only_lan);
+        other.seconds(30, 250_000, 250_000);
+        assert_eq!(other.seconds(60, 250_000, 0), []);
+        assert_eq!(other.bandwidth.views().count(), 1);
+    }
+
+    #[test]
+    fn a_links_own_minimum_counts_before_the_common_one() {
+        let mut feed =
+            Feed::new(&format!("{GUARDED}[[link]]\ninterface = \"lan0\"\nbandwidth_minimum = \"8kbps\"\n"));
+        let minima = |feed: &Feed| -> Vec<u64> {
+            feed.bandwidth.views().map(|(_, view)| view.minimum.as_bps()).collect()
+        };
+        assert_eq!(minima(&feed), [8_000, 1_000_000]);
+        feed.bandwidth.configure(&config(""), monitored());
+        assert!(!feed.bandwidth.has_guards());
+    }
+
+    #[test]
+    fn without_pairs_the_other_links_show_the_demand() {
+        let mut bandwidth = Bandwidth::default();
+        for second in 0..=2 {
+            bandwidth.read(at(second * 1_000), LAN, bytes(second * 1_000, 0));
+            bandwidth.read(at(second * 1_000), WAN, bytes(second * 9_000, 0));
+        }
+        let port = |ifindex| Port { name: "x", ifindex, owner: true, partner: None };
+        let both = [port(LAN), port(WAN)];
+        assert_eq!(bandwidth.demand(&both[0], &both), Some(BitRate::from_bps(72_000)));
+        assert_eq!(bandwidth.demand(&both[1], &both), Some(BitRate::from_bps(8_000)));
+        assert_eq!(bandwidth.demand(&both[1], &both[1..]), Some(BitRate::from_bps(72_000)), "the only one");
     }
 }

@@ -6,7 +6,6 @@
 
 use super::controller::Controller;
 use super::requests::Command;
-use super::routers::Router;
 use crate::bypass::{Bypass, BypassReport, PortPair, Reading, Wanted, WirePorts};
 use crate::config::validated::{BypassDriver, Config, LinkPair, Topology};
 use crate::control::protocol::Response;
@@ -445,13 +444,6 @@ impl Controller {
         if let Some(thread) = &self.bypassing.thread {
             thread.pet(proven_at);
         }
-    }
-
-    /// The MAC by which an interface's own frames are known.
-    pub(super) fn port_mac(&self, ifindex: u32, first: Option<&Router>) -> [u8; 6] {
-        let router = first.map(|router| router.mac.0);
-        let own = || self.interfaces.by_index(ifindex).map(|interface| interface.link.mac.0);
-        router.or_else(own).unwrap_or_default()
     }
 }
 

@@ -5,25 +5,31 @@
 //! is read before timers are judged, a lapsed lease is admitted before it is extended, and the lease is extended only
 //! after the whole pass.
 
-use super::bandwidth::BandwidthMeter;
+use super::bandwidth::Bandwidth;
 use super::bypassing::Bypassing;
 use super::discard_watch::{DiscardWatch, Remark};
+use super::fitness::Fitness;
 use super::governor::Governor;
 use super::instance::RunLock;
 use super::lease::Lease;
+use super::link_pairs::LinkPairs;
 use super::mailbox::{Inbox, Mailbox};
+use super::maintenance::Maintenance;
+use super::peers::{Credentials, PeerTable};
 use super::requests::{Command, PendingFailover};
 use super::routers::Routers;
 use super::stall::{Heard, StallWatch};
 use super::wiring::{Unsettled, WiringError};
 use super::{clock, plan};
 use crate::bypass::Bypass;
+use crate::checks::CheckRunner;
 use crate::config::validated::Config;
-use crate::datapath::{Datapath, DatapathError, RingReader};
+use crate::datapath::{Datapath, DatapathError, RingReader, RingRecord};
 use crate::effects::adverts::AdvertSender;
 use crate::effects::executor::Effects;
 use crate::effects::interfaces::Interfaces;
 use crate::journal::{EventFeed, Occurrence};
+use crate::probes::sender::ProbeSender;
 use ha_common::verdict_reasons::VerdictReason;
 use holdfast_engine::{Duration, Engine, Input, Instant};
 use nix::errno::Errno;
@@ -52,9 +58,16 @@ pub(super) struct Parts {
     pub(super) ring: RingReader,
     pub(super) adverts: AdvertSender,
     pub(super) effects: Effects,
+    pub(super) checks: CheckRunner,
+    /// The operator's switch, as it was left.
+    pub(super) maintenance: bool,
     pub(super) journal: Sender<Occurrence>,
     pub(super) feed: EventFeed,
     pub(super) own_mailbox: Mailbox<Command>,
+    pub(super) probes: ProbeSender,
+    /// Number of this run for the peers; 0 if it could not be counted.
+    pub(super) incarnation: u64,
+    pub(super) credentials: Credentials,
     pub(super) governor: Governor,
     pub(super) bypass: Option<Bypass>,
     /// Held until everything is down.
@@ -68,11 +81,18 @@ pub(super) struct Controller {
     pub(super) stall: StallWatch,
     pub(super) numbers: plan::Numbers,
     pub(super) routers: Routers,
+    pub(super) peers: PeerTable,
+    pub(super) probes: ProbeSender,
+    pub(super) credentials: Credentials,
     pub(super) interfaces: Interfaces,
     pub(super) started_at: SystemTime,
     pub(super) stopping: Stopping,
     pub(super) failovers: Vec<PendingFailover>,
-    pub(super) bandwidth: BandwidthMeter,
+    pub(super) bandwidth: Bandwidth,
+    pub(super) fitness: Fitness,
+    pub(super) link_pairs: LinkPairs,
+    pub(super) maintenance: Maintenance,
+    pub(super) checks: CheckRunner,
     pub(super) discards: DiscardWatch,
     pub(super) unsettled: Unsettled,
     pub(super) spare_loader: Option<JoinHandle<()>>,
@@ -113,11 +133,18 @@ impl Controller {
             stall: StallWatch::new(now),
             numbers: plan::Numbers::default(),
             routers: Routers::default(),
+            peers: PeerTable::new(parts.incarnation),
+            probes: parts.probes,
+            credentials: parts.credentials,
             interfaces: Interfaces::default(),
             started_at: SystemTime::now(),
             stopping: Stopping::No,
             failovers: Vec::new(),
-            bandwidth: BandwidthMeter::default(),
+            bandwidth: Bandwidth::default(),
+            fitness: Fitness::new(parts.maintenance),
+            link_pairs: LinkPairs::default(),
+            maintenance: Maintenance::default(),
+            checks: parts.checks,
             discards: DiscardWatch::default(),
             unsettled: Unsettled::default(),
             spare_loader: None,
@@ -176,8 +203,9 @@ impl Controller {
 
     /// Takes everything down: adverts, addresses, programs. After a graceful stop the first two are gone already.
     pub(super) fn take_down(self, inbox: &Inbox<Command>) -> Result<(), DatapathError> {
-        let Self { datapath, adverts, effects, own_mailbox, run_lock, spare_loader, .. } = self;
+        let Self { datapath, adverts, effects, own_mailbox, run_lock, spare_loader, probes, .. } = self;
         drop(adverts);
+        drop(probes);
         let graceful = self.stopping == Stopping::Done;
         self.governor.end(clock::now(), graceful);
         self.bypassing.end(graceful);
@@ -208,15 +236,19 @@ impl Controller {
         self.settle_links(now)?;
         self.judge_timers()?;
         self.settle_flaps(now);
-        self.perform_actions(now)?;
+        self.review_fitness(now)?;
         self.settle_bypass(now)?;
         self.settle_failovers();
+        self.settle_maintenance();
         self.extend_lease()
     }
 
     /// Reads what the data plane absorbed for every timer that is due, then lets the engine judge.
     fn judge_timers(&mut self) -> Result<(), DatapathError> {
         let now = clock::now();
+        if !self.engine.due_routers(now).is_empty() {
+            self.read_peers(now)?;
+        }
         for router in self.engine.due_routers(now) {
             let state = self.datapath.maps.read_state(router.0)?;
             if state.last_advert_ns != 0 {
@@ -245,8 +277,16 @@ impl Controller {
 
     fn drain_ring(&mut self, now: Instant) -> Result<(), DatapathError> {
         for _ in 0..RING_BATCH {
-            let Some(input) = self.ring.next_input() else { break };
-            self.engine.handle_input(now, input);
+            match self.ring.next_record() {
+                Some(RingRecord::Advert { router, advert, uncorroborated: false }) => {
+                    self.engine.handle_input(now, Input::Advert { router, advert });
+                }
+                Some(RingRecord::Advert { router, advert, uncorroborated: true }) => {
+                    self.uncorroborated(now, router, advert);
+                }
+                Some(RingRecord::Peer(event)) => self.handle_peer_event(now, &event)?,
+                None => break,
+            }
         }
         let overflows = self.datapath.maps.read_verdict(VerdictReason::RingOverflow)?;
         if overflows != self.ring_overflows {
@@ -291,11 +331,14 @@ impl Controller {
             return Ok(());
         }
         self.admit_lapse(now)?;
-        self.measure_bandwidth(now)?;
         self.remark_discards(now)?;
+        self.note_frames(now)?;
+        self.read_peers(now)?;
+        self.perform_actions(now)?;
         self.pet_bypass();
         let before = self.lease.until();
         self.write_lease(now)?;
+        self.probes.extend_lease(self.lease.until());
         let written = clock::now();
         if written > before {
             // Preempted between the clock read and the write: the extension itself came too late.
@@ -323,24 +366,14 @@ impl Controller {
         Ok(())
     }
 
-    fn measure_bandwidth(&mut self, now: Instant) -> Result<(), DatapathError> {
-        for link in self.datapath.links() {
-            let counters = self.datapath.maps.read_link_counters(link.slot)?;
-            self.bandwidth.update(link.ifindex, now, counters);
-        }
-        let datapath = &self.datapath;
-        self.bandwidth.retain(|ifindex| datapath.link(ifindex).is_some());
-        Ok(())
-    }
-
     fn next_wake(&self) -> Instant {
-        let lease = self.lease.next_extension();
+        let lease = self.lease.next_extension().min(self.fitness_deadline());
         let flaps = self.governor.next_wake(clock::now());
         let others = [self.engine.next_deadline(), flaps, self.bypassing.next_wake()];
         others.into_iter().flatten().fold(lease, Ord::min)
     }
 
-    fn heard(&self) -> Result<Heard, DatapathError> {
+    pub(super) fn heard(&self) -> Result<Heard, DatapathError> {
         heard_on(&self.datapath, &self.routers)
     }
 

@@ -16,8 +16,8 @@ use crate::effects::latch::{LatchFile, unix_now};
 use crate::journal::{Event, NoticeEvent};
 use ha_common::maps::peers::MAX_UNITS;
 use holdfast_engine::{
-    Cause, FlapEvent, FlapGovernor, FlapSettings, FlapUnit, Input, Instant, LatchReason, LatchRelease,
-    ReleasedBy, Role, RouterId, Standing, Transition,
+    Cause, FlapEvent, FlapGovernor, FlapSettings, FlapUnit, Instant, LatchReason, LatchRelease, ReleasedBy,
+    Role, RouterId, Transition,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -39,7 +39,6 @@ pub(super) struct Governor {
     units: BTreeMap<RouterId, FlapUnit>,
     /// To be said as soon as there is somebody to say it to.
     unsaid: Vec<String>,
-    told: BTreeMap<RouterId, Standing>,
 }
 
 impl Governor {
@@ -75,7 +74,6 @@ impl Governor {
             failing: false,
             units: BTreeMap::new(),
             unsaid,
-            told: BTreeMap::new(),
         })
     }
 
@@ -247,7 +245,7 @@ impl Controller {
     pub(super) fn settle_flaps(&mut self, now: Instant) {
         self.pass_flap_time(now);
         self.governor.hand_over(now);
-        self.tell_standing(now);
+        self.tell_fitness(now);
     }
 
     /// The record of a revision is on disk, or cannot be brought there.
@@ -305,22 +303,11 @@ impl Controller {
         self.bypassing.is_latched_without_bypass()
     }
 
-    /// SEAM for `fitness`: how far flaps alone bear on every router's fitness. Whoever sums up fitness takes
-    /// [`Governor::hold`] and [`Controller::is_latched_without_bypass`] in and replaces this.
-    fn tell_standing(&mut self, now: Instant) {
-        let standing = Standing {
-            offset: 0,
-            unfit: self.is_latched_without_bypass().then_some(Cause::FlapLatch),
-            may_preempt: self.governor.hold(now).is_none(),
-        };
-        let ids = self.routers.ids();
-        self.governor.told.retain(|id, _| ids.contains(id));
-        for router in ids {
-            let before = self.governor.told.insert(router, standing).unwrap_or_default();
-            if before != standing {
-                self.engine.handle_input(now, Input::Standing { router, standing });
-            }
-        }
+    /// How far flaps bear on this node's fitness to own.
+    fn tell_fitness(&mut self, now: Instant) {
+        let (latched, hold) = (self.is_latched_without_bypass(), self.governor.hold(now));
+        self.fitness.set_latched(latched);
+        self.fitness.set_hold(hold);
     }
 }
 

@@ -21,15 +21,22 @@ impl Controller {
         while let Some(action) = self.engine.poll_action() {
             self.perform(now, action)?;
         }
-        Ok(())
+        self.say_standing()
     }
 
     fn perform(&mut self, now: Instant, action: Action) -> Result<(), DatapathError> {
         match action {
-            Action::WritePolicy { router, policy } => self.write_policy(now, router, policy)?,
-            Action::StartAdverts { router, interval } => self.adverts.start(router, interval),
+            Action::WritePolicy { router, policy } => {
+                self.write_policy(now, router, policy)?;
+                self.peers.touch();
+            }
+            Action::StartAdverts { router, interval } => {
+                self.say_standing()?;
+                self.adverts.start(router, interval);
+            }
             Action::StopAdverts { router } => self.adverts.stop(router),
             Action::SendAdvert { router, priority } => {
+                self.say_standing()?;
                 let kind = if priority == 0 { AdvertKind::PriorityZero } else { AdvertKind::Normal };
                 self.adverts.send_once(router, kind);
                 self.releasing |= priority == 0;
@@ -48,11 +55,18 @@ impl Controller {
                     self.adverts.announce(router, state.announcements(), DEFAULT_ROUNDS);
                 }
             }
-            Action::Record(transition) => self.record(now, &transition),
-            Action::Notify(notice) => self.occur(now, Event::from_notice(&notice, &self.names())),
+            Action::Record(transition) => {
+                self.peers.touch();
+                self.record(now, &transition);
+            }
+            Action::Notify(notice) => {
+                self.peers.touch();
+                self.occur(now, Event::from_notice(&notice, &self.names()));
+            }
             Action::Stopped => self.flush_effects(),
+            Action::TrustPeer { peer, plain } => self.trust_peer(peer, plain)?,
+            Action::ProbeNow { peer: _ } => self.probes.announce_now(),
             Action::StoodDown => self.stood_down(now),
-            Action::TrustPeer { .. } | Action::ProbeNow { .. } => {}
         }
         Ok(())
     }
@@ -87,6 +101,7 @@ impl Controller {
         let link = router.spec.attach_ifindex;
         if (before.role == Role::Active) != (policy.role == Role::Active) {
             self.write_link_policy(link)?;
+            self.fitness.role_changed();
         }
         Ok(())
     }
@@ -113,7 +128,7 @@ impl Controller {
             ifindex,
             routers: here().count() as u32,
             owned: here().filter(|router| router.standing.role == Role::Active).count() as u32,
-            mac: self.port_mac(ifindex, here().next()),
+            mac: self.interfaces.by_index(ifindex).map(|found| found.link.mac.0).unwrap_or_default(),
             reserved: [0; 2],
         };
         self.datapath.maps.write_link(slot, policy)

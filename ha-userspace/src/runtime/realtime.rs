@@ -16,6 +16,8 @@ pub struct RealtimePriority(u8);
 impl RealtimePriority {
     /// Adverts leave whatever else happens.
     pub const ADVERTS: Self = Self(52);
+    /// Probes, beside the adverts: neither thread does anything long.
+    pub const PROBES: Self = Self(52);
     /// The controller's loop, below the adverts.
     pub const CONTROLLER: Self = Self(51);
     /// Addresses and links, below the controller.

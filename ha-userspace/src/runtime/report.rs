@@ -1,22 +1,24 @@
 //! Fills the status object from the engine's views and the maps. Reads only.
 
 use super::controller::Controller;
+use super::fitness_report;
 use super::routers::Router;
-use crate::config::validated::{LinkPair, Peer, VirtualRouter};
+use crate::config::validated::{Peer, VirtualRouter};
 use crate::control::status::{
     AttachMode, BypassFaultStatus, BypassStatus, ControllerStatus, DataPlaneStatus, FamilyName, Health,
-    LinkPairStatus, LinkStatus, NodeStatus, PathStatus, PeerStatus, ReasonCounts, SCHEMA, Status,
-    TransitionStatus, VirtualRouterStatus, WatchdogStatus, driver_name, mode_name, topology_name,
+    LinkStatus, NodeStatus, PathStatus, PeerStatus, ReasonCounts, SCHEMA, Status, TransitionStatus,
+    VirtualRouterStatus, WatchdogStatus, driver_name, mode_name, topology_name,
 };
 use crate::datapath::maps::Verdicts;
 use crate::datapath::{DatapathError, XdpAttachMode};
 use crate::journal::{Event, Timestamp};
-use holdfast_engine::{ChecksumForm, Family, Instant, Role, RouterView, Version};
+use holdfast_engine::{ChecksumForm, Family, Instant, PeerId, Role, RouterView, UnitId, Units, Version};
 use std::time::SystemTime;
 
 /// The whole node at `now`.
 pub(super) fn status(controller: &Controller, now: Instant) -> Result<Status, DatapathError> {
     let config = &controller.config;
+    let probed = if config.peers.is_empty() { Vec::new() } else { controller.probes.statuses() };
     let routers = controller.routers.iter().map(|router| router_status(controller, router, now));
     let links = link_names(controller).into_iter().map(|name| link_status(controller, name));
     let links: Vec<LinkStatus> = links.collect::<Result<_, _>>()?;
@@ -27,6 +29,7 @@ pub(super) fn status(controller: &Controller, now: Instant) -> Result<Status, Da
             id: config.node.id,
             mode: mode_name(config.ha.mode).into(),
             primary: config.ha.primary,
+            maintenance: controller.fitness.is_in_maintenance(),
             started_at: controller.started_at.into(),
             version: env!("CARGO_PKG_VERSION").into(),
         },
@@ -37,8 +40,10 @@ pub(super) fn status(controller: &Controller, now: Instant) -> Result<Status, Da
             journal_failures: controller.feed.write_failures(),
         },
         virtual_routers: routers.collect::<Result<_, _>>()?,
-        peers: config.peers.iter().map(unprobed).collect(),
-        link_pairs: config.link_pairs.iter().map(|pair| pair_status(controller, pair)).collect(),
+        peers: config.peers.iter().map(|peer| peer_status(controller, peer, &probed, now)).collect(),
+        link_pairs: fitness_report::pairs(controller),
+        checks: fitness_report::checks(controller, now),
+        bandwidth: fitness_report::bandwidth(controller, now),
         flaps: controller.governor.status(now),
         bypass: bypass_status(controller, now),
         data_plane: DataPlaneStatus {
@@ -76,9 +81,11 @@ fn router_status(
         state: view.map(|view| view.role).unwrap_or_default(),
         owned,
         fenced: !owned && controller.config.ha.fence != crate::config::validated::Fence::None,
-        held_until: None,
+        held_until: view.and_then(|view| view.vouched_until).map(|at| wall_clock_ahead(at, now)),
+        uncorroborated: state.uncorroborated,
         priority: config.priority.0,
         effective_priority: view.map_or(0, |view| view.effective_priority),
+        unfit: view.and_then(|view| view.unfit),
         active_since: view.and_then(|view| view.active_since).map(|at| wall_clock(at, now)),
         last_transition: last_transition(controller, router, view, now),
         active_router: view.and_then(|view| view.active_router).map(|(address, _)| address),
@@ -158,28 +165,87 @@ fn link_status(controller: &Controller, name: &str) -> Result<LinkStatus, Datapa
     })
 }
 
-fn pair_status(controller: &Controller, pair: &LinkPair) -> LinkPairStatus {
-    let up = |name: &str| controller.interfaces.by_name(name).is_some_and(|interface| interface.link.up);
-    LinkPairStatus { name: pair.name.clone(), active: up(&pair.inside) && up(&pair.outside) }
-}
-
-/// A configured peer: nothing is known of it until probes are sent.
-fn unprobed(peer: &Peer) -> PeerStatus {
-    let path = |address: &std::net::IpAddr| PathStatus {
-        address: *address,
-        rtt_ns: None,
-        sent: 0,
-        answered: 0,
-        lost: 0,
-    };
+/// A peer as the probe thread judges it and as it spoke last.
+fn peer_status(
+    controller: &Controller,
+    peer: &Peer,
+    probed: &[crate::probes::status::PeerStatus],
+    now: Instant,
+) -> PeerStatus {
+    let id = PeerId(peer.id);
+    let probed = probed.iter().find(|status| status.peer == id);
+    let said = controller.engine.peer(id);
+    let heard_at = said.and_then(|said| said.heard_at);
+    let fresh = controller.engine.is_peer_fresh(id, now);
     PeerStatus {
         name: peer.name.clone(),
         id: peer.id,
-        health: Health::Unknown,
-        paths: peer.addresses.iter().map(path).collect(),
-        role: None,
-        controller_heartbeat_age_ns: None,
+        health: match probed.map(|status| status.health) {
+            Some(holdfast_engine::Health::Healthy) => Health::Healthy,
+            Some(holdfast_engine::Health::Unhealthy) => Health::Unhealthy,
+            Some(holdfast_engine::Health::Unknown) | None => Health::Unknown,
+        },
+        paths: match probed {
+            Some(status) => status.paths.iter().map(|path| path_status(path, now)).collect(),
+            None => peer.addresses.iter().map(|address| PathStatus::unprobed(*address)).collect(),
+        },
+        role: said.filter(|_| fresh).map(|said| if said.owned.0 == 0 { Role::Backup } else { Role::Active }),
+        controller_heartbeat_age_ns: said.filter(|said| said.heard_at.is_some()).map(|said| {
+            // The controller extends its lease whenever it has gone round: what is left of it says when that was.
+            let extended = said.lease_until.since(Instant::default()).saturating_sub(said.lease);
+            now.since(Instant::default() + extended).as_nanos()
+        }),
+        heard_age_ns: heard_at.map(|at| now.since(at).as_nanos()),
+        lease_remaining_ns: said.map_or(0, |said| said.lease_until.since(now).as_nanos()),
+        owns: owned_names(controller, said.map_or(Units::NONE, |said| said.owned).filter(fresh)),
+        ready_for: owned_names(controller, said.map_or(Units::NONE, |said| said.ready).filter(fresh)),
+        authenticated: !controller.peers.is_plain(id),
     }
+}
+
+fn path_status(path: &crate::probes::status::PathStatus, now: Instant) -> PathStatus {
+    let trips = path.view.round_trips;
+    let counts = path.view.counts;
+    PathStatus {
+        address: path.remote,
+        interface: path.interface.as_deref().map(str::to_owned),
+        health: match path.view.health {
+            holdfast_engine::Health::Healthy => Health::Healthy,
+            holdfast_engine::Health::Unhealthy => Health::Unhealthy,
+            holdfast_engine::Health::Unknown => Health::Unknown,
+        },
+        rtt_ns: trips.map(|trips| trips.last.as_nanos()),
+        rtt_smoothed_ns: trips.map(|trips| trips.smoothed.as_nanos()),
+        rtt_min_ns: trips.map(|trips| trips.least.as_nanos()),
+        rtt_max_ns: trips.map(|trips| trips.most.as_nanos()),
+        sent: path.counters.sent,
+        answered: counts.answered,
+        lost: counts.lost,
+        void: counts.void,
+        sent_late: path.counters.sent_late,
+        last_failure: path.counters.last_failure.map(|(failure, at)| {
+            format!(
+                "{failure}, {} ago",
+                crate::config::units::show_duration(std::time::Duration::from_nanos(
+                    now.since(at).as_nanos()
+                ))
+            )
+        }),
+        requests_heard: path.requests,
+    }
+}
+
+/// Names of the units behind the bits.
+fn owned_names(controller: &Controller, units: Units) -> Vec<String> {
+    let mut names: Vec<String> = controller
+        .routers
+        .iter()
+        .filter(|router| router.spec.unit.is_some_and(|unit| units.contains(UnitId(unit))))
+        .map(|router| router.config.group.clone().unwrap_or_else(|| router.config.name.clone()))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn bypass_status(controller: &Controller, now: Instant) -> BypassStatus {
@@ -208,7 +274,13 @@ fn occurred(verdicts: &Verdicts) -> ReasonCounts {
 }
 
 /// Wall-clock time of a boot-clock instant, for people.
-fn wall_clock(at: Instant, now: Instant) -> Timestamp {
+pub(super) fn wall_clock(at: Instant, now: Instant) -> Timestamp {
     let age = std::time::Duration::from_nanos(now.since(at).as_nanos());
     SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH).into()
+}
+
+/// Wall-clock time of a boot-clock instant to come, for people.
+fn wall_clock_ahead(at: Instant, now: Instant) -> Timestamp {
+    let ahead = std::time::Duration::from_nanos(at.since(now).as_nanos());
+    (SystemTime::now() + ahead).into()
 }

@@ -3,9 +3,12 @@
 use super::bypass_exchange::Exchanged;
 use super::controller::{Controller, Stopping, report_left};
 use super::latch_writer::Saved;
+use super::maintenance::Switched;
+use super::peers::Credentials;
 use super::report;
 use super::wiring::WiringError;
 use crate::bypass::BypassReport;
+use crate::checks::CheckReport;
 use crate::config::difference::difference;
 use crate::config::{self, Loaded, Problem};
 use crate::control::protocol::Response;
@@ -13,6 +16,8 @@ use crate::control::server::{ControlCommand, ControlHandler, Order};
 use crate::datapath::{DatapathError, SparePrograms};
 use crate::effects::executor::EffectOutcome;
 use crate::effects::interfaces::LinkEvent;
+use crate::probes::keys::KeyError;
+use crate::probes::sender::ProbeEvent;
 use crate::runtime::mailbox::Mailbox;
 use holdfast_engine::{Input, Instant, Role, RouterId};
 use std::path::Path;
@@ -27,10 +32,16 @@ pub(super) enum Command {
     Effect(EffectOutcome),
     /// The effects thread removed everything but what is named.
     EffectsRemoved(Vec<String>),
+    /// A check came to another result.
+    Check(CheckReport),
+    /// The file of the maintenance switch is written.
+    Switched(Switched),
     /// A client of the control socket.
     Control(ControlCommand),
     /// A configuration that was read and validated off this thread, and who wants to know.
-    Reload { loaded: Box<Result<Loaded, Vec<Problem>>>, reply: Option<oneshot::Sender<Response>> },
+    Reload { loaded: Box<Result<Reloaded, Vec<Problem>>>, reply: Option<oneshot::Sender<Response>> },
+    /// The probe thread judged a path or a peer.
+    Probe(ProbeEvent),
     /// A program pair for the next interface, loaded off this thread.
     Spare(SparePrograms),
     /// The record of flaps was written, or could not be.
@@ -41,6 +52,14 @@ pub(super) enum Command {
     BypassExchanged(Box<Exchanged>),
     /// SIGTERM or SIGINT.
     Shutdown,
+}
+
+/// A configuration, and what it needs from other files.
+#[derive(Debug)]
+pub(super) struct Reloaded {
+    loaded: Loaded,
+    /// Or why the secrets cannot be used.
+    credentials: Result<Credentials, KeyError>,
 }
 
 /// A failover under way, and who waits for its end.
@@ -55,11 +74,14 @@ impl Controller {
         match command {
             Command::Link(event) => self.handle_link_event(now, &event),
             Command::Spare(spare) => self.datapath.keep_spare(spare),
+            Command::Probe(event) => self.handle_probe_event(now, event)?,
             Command::Effect(outcome) => self.handle_outcome(now, outcome),
             Command::EffectsRemoved(left) => {
                 report_left(&left);
                 self.stopping = Stopping::Done;
             }
+            Command::Check(report) => self.take_check_report(now, &report),
+            Command::Switched(switched) => self.take_switch(now, switched),
             Command::Control(ControlCommand { order, reply }) => self.handle_order(now, order, reply)?,
             Command::Reload { loaded, reply } => {
                 let response = self.reload(now, *loaded)?;
@@ -123,12 +145,14 @@ impl Controller {
     ) -> Result<(), DatapathError> {
         match order {
             Order::Status => {
+                self.read_peers(now)?;
                 let status = report::status(self, now)?;
                 let _ = reply.send(Response::Status(Box::new(status)));
             }
             Order::Reload => self.read_configuration(reply),
             Order::Bypass { switch, pair } => self.order_bypass(now, switch, pair.as_deref(), reply),
             Order::Failover { group } => self.fail_over(now, group, reply),
+            Order::Maintenance { on } => self.order_maintenance(on, reply),
         }
         Ok(())
     }
@@ -147,12 +171,22 @@ impl Controller {
     fn reload(
         &mut self,
         now: Instant,
-        loaded: Result<Loaded, Vec<Problem>>,
+        loaded: Result<Reloaded, Vec<Problem>>,
     ) -> Result<Response, DatapathError> {
-        let loaded = match loaded {
-            Ok(loaded) => loaded,
+        let Reloaded { loaded, credentials } = match loaded {
+            Ok(reloaded) => reloaded,
             Err(problems) => return Ok(Response::refused(list(&problems))),
         };
+        let credentials = match credentials {
+            Ok(credentials) => credentials,
+            Err(error) => return Ok(Response::refused(format!("nothing was changed: {error}"))),
+        };
+        if !loaded.config.peers.is_empty() && !self.peers.can_probe() {
+            return Ok(Response::refused(
+                "nothing was changed: peers were added, and this start of the daemon could not be counted in \
+                 node.state_dir when it began; make that directory writable and restart the daemon",
+            ));
+        }
         let changes = difference(&self.config, &loaded.config);
         if let Some(reason) = changes.refusal().or_else(|| self.bypass_refusal(&loaded.config)) {
             return Ok(Response::refused(reason));
@@ -163,7 +197,11 @@ impl Controller {
                 return Ok(Response::refused(format!("nothing was changed: {error}")));
             }
         }
+        if let Err(error) = self.checks.reconfigure(&loaded.config.checks) {
+            return Ok(Response::refused(format!("nothing was changed: {error}")));
+        }
         let before = std::mem::replace(&mut self.config, loaded.config);
+        self.credentials = credentials;
         self.apply_configuration(now)?;
         self.exchange_bypass(&before);
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
@@ -230,7 +268,7 @@ impl Controller {
         self.numbers.group_names().remove(&number?)
     }
 
-    fn name_of(&self, id: RouterId) -> String {
+    pub(super) fn name_of(&self, id: RouterId) -> String {
         self.routers.get(id).map_or_else(|| format!("#{}", id.0), |router| router.config.name.clone())
     }
 }
@@ -241,7 +279,10 @@ pub(super) fn read_for_reload(
     mailbox: &Mailbox<Command>,
     reply: Option<oneshot::Sender<Response>>,
 ) {
-    let loaded = Box::new(config::load(path));
+    let loaded = Box::new(config::load(path).map(|loaded| {
+        let credentials = Credentials::read(&loaded.config);
+        Reloaded { loaded, credentials }
+    }));
     mailbox.send(Command::Reload { loaded, reply });
 }
 

@@ -8,10 +8,13 @@ use super::controller::{Controller, Parts};
 use super::governor::Governor;
 use super::instance::Instance;
 use super::mailbox::{Inbox, Mailbox, mailbox};
+use super::maintenance;
+use super::peers::Credentials;
 use super::realtime::{self, RealtimePriority};
 use super::requests::Command;
 use super::{clock, server};
 use crate::bypass::Bypass;
+use crate::checks::CheckRunner;
 use crate::config::Loaded;
 use crate::config::validated::{Config, Node};
 use crate::datapath::Datapath;
@@ -19,6 +22,8 @@ use crate::effects::adverts::{AdvertOptions, AdvertSender};
 use crate::effects::clean_up::{self, CleanUpReport};
 use crate::effects::executor::{Effects, EffectsOptions};
 use crate::journal::{EventFeed, Journal, Occurrence};
+use crate::probes::incarnation::Incarnation;
+use crate::probes::sender::{ProbeOptions, ProbeSender};
 use anyhow::{Context, Result, anyhow};
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel, sync_channel};
@@ -97,12 +102,29 @@ fn build_parts(
         tracing::warn!("{warning}");
     }
     let (journal, feed) = start_journal(&config.node.state_dir)?;
+    let credentials = Credentials::read(config)?;
+    let incarnation = count_start(config)?;
     let (mut datapath, ring) = Datapath::load(pins)?;
     let governor = Governor::restore(config, &config.node.state_dir, clock::now(), mailbox)
         .context("starting the thread that keeps the flap record")?;
     let maps = wire_maps(config, &mut datapath);
     let bypass =
         Bypass::spawn(&config.bypass, &port_pairs(&config.link_pairs), maps, report_sink(mailbox.clone()))?;
+    let verdicts = mailbox.clone();
+    let probes = ProbeSender::spawn(ProbeOptions {
+        priority: RealtimePriority::PROBES,
+        seed: incarnation,
+        readings: Box::new(datapath.maps.probe_readings()?),
+        sink: Box::new(move |event| {
+            verdicts.send(Command::Probe(event));
+        }),
+    })
+    .context("starting the probe thread")?;
+    let reports = mailbox.clone();
+    let sink = move |report| {
+        reports.send(Command::Check(report));
+    };
+    let checks = CheckRunner::spawn(&config.checks, Box::new(sink)).context("starting the checks")?;
     Ok(Parts {
         config: config.clone(),
         config_path: config_path.into(),
@@ -110,13 +132,35 @@ fn build_parts(
         ring,
         adverts,
         effects,
+        checks,
+        maintenance: maintenance::left_on(&config.node.state_dir),
         journal,
         feed,
         own_mailbox: mailbox.clone(),
+        probes,
+        incarnation,
+        credentials,
         governor,
         bypass,
         run_lock,
     })
+}
+
+/// Numbers this start for the peers. Without peers it may fail: they can then not be added by a reload.
+fn count_start(config: &Config) -> Result<u64> {
+    match Incarnation::begin(&config.node.state_dir) {
+        Ok(incarnation) => {
+            if let Some(warning) = incarnation.warning {
+                tracing::warn!("{warning}");
+            }
+            Ok(incarnation.value)
+        }
+        Err(error) if config.peers.is_empty() => {
+            tracing::debug!("{error}");
+            Ok(0)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn start_journal(state_dir: &Path) -> Result<(Sender<Occurrence>, EventFeed)> {

@@ -80,10 +80,10 @@ fn digest<'a>(routers: impl Iterator<Item = &'a VirtualRouter>) -> u32 {
 fn hash(bytes: &[u8]) -> u64 {
     let chunks = bytes.chunks_exact(8);
     let tail = chunks.remainder();
-    let word = |bytes: &[u8]| {
-        bytes.iter().rev().fold(0u64, |word, byte| (word << 8) | u64::from(*byte))
-    };
-    chunks.fold(SipHash::new(SPREAD), |state, chunk| state.word(word(chunk))).finish(word(tail), tail.len() as u64)
+    let word = |bytes: &[u8]| bytes.iter().rev().fold(0u64, |word, byte| (word << 8) | u64::from(*byte));
+    chunks
+        .fold(SipHash::new(SPREAD), |state, chunk| state.word(word(chunk)))
+        .finish(word(tail), tail.len() as u64)
 }
 
 #[cfg(test)]
@@ -101,7 +101,7 @@ mod tests {
                 )
             })
             .collect();
-        parse(&text, "test.toml").unwrap().config.virtual_routers
+        parse(&text, "test").unwrap().config.virtual_routers
     }
 
     fn numbers(routers: &[VirtualRouter]) -> UnitNumbers {

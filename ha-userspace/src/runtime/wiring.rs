@@ -2,6 +2,7 @@
 //! changes when an interface comes, goes or changes under us.
 
 use super::controller::Controller;
+use super::peers::RouterTrust;
 use super::plan;
 use super::requests::Command;
 use super::routers::{INITIAL_STANDING, Router};
@@ -25,12 +26,14 @@ impl Controller {
         self.datapath.maps.write_settings(fence_number(&self.config))?;
         self.lease.set_span(plan::span(self.config.ha.controller_lease));
         self.set_stall_threshold();
+        self.configure_peers()?;
         for (id, config) in &wanted {
             self.take_up(*id, config)?;
         }
         self.engine.handle_input(now, Input::Configured(engine_config));
         self.perform_actions(now)?;
         self.drop_routers(&wanted)?;
+        self.configure_fitness(now)?;
         self.attach_links();
         self.datapath.maps.write_vips(self.routers.iter().map(|router| &router.spec))?;
         self.rewire(now)
@@ -45,7 +48,7 @@ impl Controller {
             router.config = config.clone();
             // A peer that is no longer listed is no longer listened to.
             self.datapath.maps.remove_sources(&router.spec)?;
-            router.spec = spec(id, config, &router.facts());
+            router.spec = spec(id, config, &router.facts(), self.peers.trust(config, self.config.ha.trust));
             self.datapath.maps.write_sources(&router.spec)?;
             self.effects.configure_router(id, effects_spec(config));
             if router.standing.role == Role::Active {
@@ -57,7 +60,7 @@ impl Controller {
         let interface = self.numbers.interface(&config.interface);
         self.routers.insert(Router {
             config: config.clone(),
-            spec: spec(id, config, &Facts::none(interface)),
+            spec: spec(id, config, &Facts::none(interface), self.peers.trust(config, self.config.ha.trust)),
             interface,
             ifindex: 0,
             mac: MacAddress::default(),
@@ -104,7 +107,10 @@ impl Controller {
         match std::mem::take(&mut self.unsettled) {
             Unsettled::Nothing => return Ok(()),
             Unsettled::Addresses => {}
-            Unsettled::Links => self.attach_links(),
+            Unsettled::Links => {
+                self.attach_links();
+                self.read_ports(now);
+            }
         }
         self.rewire(now)
     }
@@ -188,7 +194,9 @@ impl Controller {
 
     /// Interfaces to attach to, for those of `config` that exist.
     fn attach_points(&self, config: &Config) -> BTreeMap<u32, String> {
-        let found = monitored_names(config).into_iter().filter_map(|name| {
+        let mut names = monitored_names(config);
+        names.extend(self.peer_interfaces(config));
+        let found = names.into_iter().filter_map(|name| {
             let (attach, _) = self.attach_point(self.interfaces.by_name(&name)?)?;
             Some((attach.link.ifindex, attach.link.name.clone()))
         });
@@ -202,7 +210,7 @@ impl Controller {
     }
 
     /// Where an interface's frames first appear: the interface itself, or the parent of a VLAN, with the VLAN key.
-    fn attach_point<'a>(&'a self, interface: &'a Interface) -> Option<(&'a Interface, u32)> {
+    pub(super) fn attach_point<'a>(&'a self, interface: &'a Interface) -> Option<(&'a Interface, u32)> {
         let mut point = interface;
         let mut vlan = 0u32;
         while let (Some(parent), Some(id)) = (point.link.parent, point.link.vlan) {
@@ -216,17 +224,17 @@ impl Controller {
     /// Brings each router's interface facts up to date and tells the engine what changed.
     fn rewire(&mut self, now: Instant) -> Result<(), DatapathError> {
         let virtual_addresses = plan::virtual_addresses(self.config.virtual_routers.iter());
-        let mut links = BTreeSet::new();
         let mut states: BTreeMap<InterfaceId, bool> = BTreeMap::new();
         for id in self.routers.ids() {
             let Some(facts) = self.facts(id, &virtual_addresses) else { continue };
             states.insert(facts.interface, facts.up);
-            links.insert(facts.attach_ifindex);
             self.rewire_router(now, id, &facts)?;
         }
         self.write_local_addresses()?;
+        self.place_paths()?;
         self.rewire_bypass()?;
-        for ifindex in links.into_iter().filter(|ifindex| *ifindex != 0) {
+        let links: Vec<u32> = self.datapath.links().iter().map(|link| link.ifindex).collect();
+        for ifindex in links {
             self.write_link_policy(ifindex)?;
         }
         for (interface, up) in states {
@@ -256,7 +264,8 @@ impl Controller {
         router.up = facts.up;
         router.ifindex = facts.ifindex;
         router.xdp_mode = self.datapath.link(facts.attach_ifindex).map(|link| link.mode);
-        router.spec = spec(id, &router.config, facts);
+        let trust = self.peers.trust(&router.config, self.config.ha.trust);
+        router.spec = spec(id, &router.config, facts, trust);
         if moved {
             self.effects.configure_router(id, effects_spec(&router.config));
             if facts.attach_ifindex != 0 {
@@ -368,14 +377,14 @@ pub(super) enum WiringError {
     Datapath(#[from] DatapathError),
 }
 
-fn monitored_names(config: &Config) -> BTreeSet<String> {
+pub(super) fn monitored_names(config: &Config) -> BTreeSet<String> {
     let routers = config.virtual_routers.iter().map(|router| router.interface.clone());
     let pairs = config.link_pairs.iter().flat_map(|pair| [pair.inside.clone(), pair.outside.clone()]);
     routers.chain(pairs).collect()
 }
 
 /// The map entry of a router, from its configuration and the interface it stands on.
-fn spec(id: RouterId, config: &VirtualRouter, facts: &Facts) -> RouterSpec {
+fn spec(id: RouterId, config: &VirtualRouter, facts: &Facts, trust: RouterTrust) -> RouterSpec {
     RouterSpec {
         slot: id.0,
         attach_ifindex: facts.attach_ifindex,
@@ -391,6 +400,9 @@ fn spec(id: RouterId, config: &VirtualRouter, facts: &Facts) -> RouterSpec {
         virtual_mac: config.virtual_mac,
         strict: config.strict,
         unicast_peers: config.unicast_peers.clone(),
+        unit: trust.unit,
+        corroborate: trust.corroborate,
+        trusted: trust.sources,
     }
 }
 

@@ -171,17 +171,47 @@ impl Router {
         out: &mut Outbox,
     ) -> Consequence {
         self.adopt(advert);
+        self.leave_to_successor(now, advert.at, release, out);
+        Consequence::LeftActive
+    }
+
+    /// A peer says under its key that it owns the router since this one began to release.
+    pub(crate) fn succeeded_by_claim(&mut self, now: Instant, release: Release, out: &mut Outbox) {
+        self.leave_to_successor(now, now, release, out);
+    }
+
+    fn leave_to_successor(&mut self, now: Instant, base: Instant, release: Release, out: &mut Outbox) {
         match release.kind {
             ReleaseKind::GiveWay { cause, aside } => {
                 self.suspended |= aside;
                 let reason = Reason::plain(cause);
-                self.leave_active(now, Destination::Backup { base: advert.at }, false, reason, out);
+                self.leave_active(now, Destination::Backup { base }, false, reason, out);
             }
             ReleaseKind::Leave { cause } => {
                 self.leave_active(now, Destination::Initialize, false, Reason::plain(cause), out);
             }
         }
-        Consequence::LeftActive
+    }
+
+    /// The order to leave is taken back: what is releasing already ends as a Backup, or Active without a successor.
+    pub(crate) fn stay(&mut self) {
+        if let State::Active(active) = &mut self.state
+            && let Some(release) = &mut active.release
+            && let ReleaseKind::Leave { cause } = release.kind
+        {
+            release.kind = ReleaseKind::GiveWay { cause, aside: false };
+        }
+    }
+
+    /// A peer is heard that was not: it may have owned meanwhile. It and the hosts hear from an Active at once (V-112).
+    pub(crate) fn speak_up(&mut self, now: Instant, out: &mut Outbox) {
+        let (router, priority) = (self.config.id, self.own_priority());
+        let interval = self.config.advertisement_interval;
+        let State::Active(active) = &mut self.state else { return };
+        if active.release.is_none() && active.may_answer(now, interval) {
+            out.push(Action::SendAdvert { router, priority });
+            self.announce_against_rival(now, out);
+        }
     }
 
     /// An advert at once, the schedule left as it is (V-102, V-105, V-106), unless the data plane has sent it.
@@ -257,7 +287,8 @@ impl Router {
         let kind = active.release.map(|release| release.kind);
         self.suspended |= matches!(kind, Some(ReleaseKind::GiveWay { aside: true, .. }));
         let leaving = kind.is_some_and(ReleaseKind::is_final);
-        let destination = if stopping || leaving { Destination::Initialize } else { Destination::Backup { base: now } };
+        let destination =
+            if stopping || leaving { Destination::Initialize } else { Destination::Backup { base: now } };
         self.leave_active(now, destination, false, Reason::plain(Cause::LeaseLapsed), out);
     }
 

@@ -33,6 +33,7 @@ pub(crate) struct Silence {
 /// The owner's peer fell silent on every path.
 #[derive(Clone, Copy, Debug)]
 struct Lost {
+    peer: PeerId,
     /// First missed check: what the owner said later takes it back.
     since: Instant,
     /// When to take over.
@@ -149,6 +150,8 @@ impl Router {
             Preemption::Idle | Preemption::Ready => {
                 let sender = Sender { source: advert.source, priority: advert.priority };
                 backup.lower = Some((sender, advert.at));
+                // Whoever is to be displaced anyway is not waited for.
+                backup.vouched_until = None;
             }
         }
     }
@@ -350,7 +353,9 @@ impl Router {
     /// Last word of the owner; where there was none, the moment from which silence counts.
     pub(crate) fn silent_from(&self) -> Option<Instant> {
         match &self.state {
-            State::Backup(backup) => Some(self.hearing.last_at.map_or(backup.floor, |at| at.max(backup.floor))),
+            State::Backup(backup) => {
+                Some(self.hearing.last_at.map_or(backup.floor, |at| at.max(backup.floor)))
+            }
             State::Initialize | State::Active(_) => None,
         }
     }
@@ -365,11 +370,19 @@ impl Router {
 
     /// The peer that owned the router has been silent on every path since `since`: take over at `due`, unless its adverts
     /// were heard later.
-    pub(crate) fn owner_lost(&mut self, since: Instant, due: Instant) {
+    pub(crate) fn owner_lost(&mut self, peer: PeerId, since: Instant, due: Instant) {
         let spoke_later = self.hearing.last_at.is_some_and(|at| at > since);
         let State::Backup(backup) = &mut self.state else { return };
         if !spoke_later && backup.released_at.is_none() && backup.silence.is_none() {
-            backup.lost = Some(Lost { since, due });
+            backup.lost = Some(Lost { peer, since, due });
+        }
+    }
+
+    /// The silent peer from which this Backup is to take over.
+    pub(crate) fn lost_peer(&self) -> Option<PeerId> {
+        match &self.state {
+            State::Backup(backup) => backup.lost.map(|lost| lost.peer),
+            State::Initialize | State::Active(_) => None,
         }
     }
 

@@ -6,6 +6,7 @@ use super::active::Active;
 use super::backup::{Backup, Preemption};
 use super::election;
 use super::notices::NoticeLimiter;
+use super::pending::PendingAdverts;
 use super::timers;
 use crate::action::{Action, Cause, PolicyWrite, Role, Transition};
 use crate::config::{ChecksumPolicy, Family, PeerId, RouterConfig, Version};
@@ -62,14 +63,6 @@ pub(crate) struct Hearing {
     pub(crate) both_forms: bool,
 }
 
-/// An advert that waits to be borne out.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pending {
-    pub(crate) peer: PeerId,
-    pub(crate) advert: Advert,
-    pub(crate) until: Instant,
-}
-
 /// How this node hears and is heard on the router's segment, as far as it speaks against owning the router.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Impairment {
@@ -91,7 +84,7 @@ pub(crate) struct Router {
     pub(super) suspended: bool,
     pub(crate) standing: Standing,
     pub(crate) impairment: Impairment,
-    pub(crate) pending: Option<Pending>,
+    pub(crate) pending: PendingAdverts,
     /// When it last gave way without a successor.
     pub(crate) in_vain_at: Option<Instant>,
     /// Since when a peer has claimed what this node owns.
@@ -112,7 +105,7 @@ impl Router {
             suspended: false,
             standing: Standing::default(),
             impairment: Impairment::None,
-            pending: None,
+            pending: PendingAdverts::default(),
             in_vain_at: None,
             contested_since: None,
             written: None,
@@ -293,6 +286,14 @@ impl Router {
         }
     }
 
+    /// Somebody else than `source` is the owner that this Backup knows.
+    pub(crate) fn follows_another(&self, source: IpAddr) -> bool {
+        let State::Backup(backup) = &self.state else { return false };
+        let lower = backup.lower.map(|(sender, _)| sender.source);
+        let owner = self.hearing.owner.map(|sender| sender.source);
+        (lower.is_some() || owner.is_some()) && lower != Some(source) && owner != Some(source)
+    }
+
     /// Nothing is held and nothing is owed.
     pub(crate) fn is_at_rest(&self) -> bool {
         matches!(self.state, State::Initialize)
@@ -313,8 +314,7 @@ impl Router {
 
     /// Earliest timer.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let pending = self.pending.map(|pending| pending.until);
-        self.state_deadline().into_iter().chain(pending).min()
+        self.state_deadline().into_iter().chain(self.pending.deadline()).min()
     }
 
     fn state_deadline(&self) -> Option<Instant> {

@@ -8,8 +8,9 @@ mod backup;
 pub(crate) mod election;
 mod instance;
 mod notices;
+mod pending;
 pub(crate) mod timers;
 mod transitions;
 
 pub(crate) use active::ReleaseKind;
-pub(crate) use instance::{Consequence, Impairment, Pending, Router, State};
+pub(crate) use instance::{Consequence, Impairment, Router, State};

@@ -67,6 +67,10 @@ impl Router {
         let router = self.config.id;
         self.hearing.learned = None;
         self.suspended = false;
+        // Without peers to ask, whoever takes over although unfit is the last resort: it keeps what nobody better took.
+        if self.config.unit.is_none() && self.unfit().is_some() {
+            self.in_vain_at = Some(now);
+        }
         self.entries_to_active = self.entries_to_active.saturating_add(1);
         self.state = State::Active(Active::granted(out.grant(now), now));
         self.sync_policy(out);
@@ -94,7 +98,10 @@ impl Router {
             }
         }
         self.state = match destination {
-            Destination::Initialize => State::Initialize,
+            Destination::Initialize => {
+                self.pending.clear();
+                State::Initialize
+            }
             Destination::Backup { base } => State::Backup(Backup::watching(base, base, self.active_down())),
         };
         self.consider_preemption(now);
@@ -115,6 +122,7 @@ impl Router {
             State::Backup(backup) => {
                 let span = backup.span;
                 self.abandon_preparation(out);
+                self.pending.clear();
                 self.state = State::Initialize;
                 self.sync_policy(out);
                 self.record(now, Role::Backup, Some(span), reason, out);
@@ -141,20 +149,20 @@ impl Router {
     }
 
     /// An Active says at once what has changed about its adverts.
-    fn advertise_anew(&mut self, out: &mut Outbox) {
+    pub(crate) fn advertise_anew(&mut self, out: &mut Outbox) {
         if matches!(&self.state, State::Active(active) if active.release.is_none()) {
             let (router, interval) = (self.config.id, self.config.advertisement_interval);
             out.push(Action::StartAdverts { router, interval });
         }
     }
 
-    /// Something about this node's fitness changes; true if it is no longer fit.
+    /// Something about this node's fitness changes; true if its adverts have to change.
     pub(crate) fn reassess(
         &mut self,
         now: Instant,
         change: impl FnOnce(&mut Standing, &mut Impairment),
         out: &mut Outbox,
-    ) {
+    ) -> bool {
         let (priority, unfit) = (self.own_priority(), self.unfit());
         let before = self.standing;
         change(&mut self.standing, &mut self.impairment);
@@ -163,14 +171,12 @@ impl Router {
             out.push(Action::Notify(Notice::Fitness { router: self.config.id, unfit: self.unfit() }));
         }
         if self.standing == before && self.own_priority() == priority {
-            return;
+            return false;
         }
         self.consider_preemption(now);
         self.rederive_timer();
         self.sync_running_policy(out);
-        if self.own_priority() != priority {
-            self.advertise_anew(out);
-        }
+        self.own_priority() != priority
     }
 
     fn record(

@@ -2,7 +2,7 @@
 
 use crate::support::START;
 use holdfast_engine::{
-    Duration, FlapEvent, FlapGovernor, FlapSettings, Instant, LatchRelease, ReleasedBy, FlapUnit,
+    Duration, FlapEvent, FlapGovernor, FlapSettings, FlapUnit, Instant, LatchRelease, ReleasedBy,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;

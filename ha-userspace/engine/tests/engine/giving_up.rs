@@ -8,10 +8,6 @@ use holdfast_engine::{
 /// Slowest successor's Skew_Time plus one interval, at 100 cs.
 const WINDOW: Duration = Duration::from_nanos(996_093_750 + 1_000_000_000);
 
-fn plain(actions: Vec<(Instant, Action)>) -> Vec<Action> {
-    actions.into_iter().map(|(_, action)| action).collect()
-}
-
 fn reload(routers: Vec<RouterConfig>) -> Input {
     Input::Configured(EngineConfig { routers, ..EngineConfig::default() })
 }

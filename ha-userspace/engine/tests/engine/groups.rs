@@ -127,11 +127,17 @@ fn a_member_without_its_interface_keeps_the_group_from_promoting_until_it_return
     returning.run_to_deadline();
     assert_eq!(roles(&returning), [Role::Active, Role::Active]);
     let mut leaving = only_first();
-    leaving.input(Input::Configured(EngineConfig { routers: members()[..1].to_vec(), ..EngineConfig::default() }));
+    leaving.input(Input::Configured(EngineConfig {
+        routers: members()[..1].to_vec(),
+        ..EngineConfig::default()
+    }));
     assert_eq!(roles(&leaving), [Role::Active]);
     let mut alone = only_first();
     let ungrouped = RouterConfig { group: None, ..members()[0].clone() };
-    alone.input(Input::Configured(EngineConfig { routers: vec![ungrouped, members()[1].clone()], ..EngineConfig::default() }));
+    alone.input(Input::Configured(EngineConfig {
+        routers: vec![ungrouped, members()[1].clone()],
+        ..EngineConfig::default()
+    }));
     assert_eq!(roles(&alone), [Role::Active, Role::Initialize]);
 }
 

@@ -99,7 +99,8 @@ fn an_active_that_reads_late_of_a_lesser_rival_waits_a_down_interval_before_it_p
 fn a_reload_starts_and_ends_the_delay() {
     let mut bench = Bench::started(RouterConfig { preempt: false, ..patient() });
     bench.hear(advert(peer(), 100));
-    let reload = |config| Input::Configured(EngineConfig { routers: vec![config], ..EngineConfig::default() });
+    let reload =
+        |config| Input::Configured(EngineConfig { routers: vec![config], ..EngineConfig::default() });
     assert_eq!(bench.input(reload(patient())), [], "waiting: the data plane goes on deferring");
     assert_eq!(bench.view().deadline.map(|deadline| deadline.since(bench.now)), Some(nanos(3_218_750_000)));
     owner_speaks(&mut bench, 5);

@@ -4,13 +4,15 @@
 
 use crate::support::*;
 use holdfast_engine::{
-    Action, Advert, Duration, Engine, EngineConfig, GroupId, Input, Instant, InterfaceId, PolicyWrite, Role,
-    RouterConfig, RouterId, Version,
+    Action, Advert, Cause, Duration, Engine, EngineConfig, GroupId, Input, Instant, InterfaceId, PathReport,
+    PeerHealth, PeerId, PeerReport, PolicyWrite, Role, RouterConfig, RouterId, Standing, Takeover, UnitId,
+    Units, Version,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 const ROUTERS: u32 = 4;
+const PEERS: u16 = 2;
 const WAN: InterfaceId = InterfaceId(11);
 const NODE_GROUP: GroupId = GroupId(1);
 
@@ -44,7 +46,22 @@ enum Step {
         good: bool,
     },
     AddressLost(u32),
-    Failover(bool),
+    Failover(bool, Cause),
+    Uncorroborated {
+        router: u32,
+        peer: u16,
+        priority: u8,
+        age: u64,
+    },
+    Peer {
+        peer: u16,
+        report: Word,
+    },
+    PeerHealth(u16, PeerHealth, u64),
+    Frames(bool, u64),
+    Standing(u32, Standing),
+    StandDown,
+    StandUp,
     Reload(Change),
     Shutdown,
 }
@@ -56,6 +73,20 @@ enum Revoked {
     OldGrant,
 }
 
+/// What a peer says, ages in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Word {
+    heard: Option<u64>,
+    owned: u64,
+    ready: u64,
+    lease_left: u64,
+    priority: u8,
+    draining: bool,
+    bad_mac: Option<u64>,
+    hears_us: Option<bool>,
+    replied: Option<u64>,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Priority(u32, u8),
@@ -63,6 +94,8 @@ enum Change {
     Preempt(u32, bool, u64),
     Group(u32, bool),
     Without(u32),
+    Peers(u16),
+    AfterLease(bool),
     All,
 }
 
@@ -83,8 +116,14 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(r, on, delay)| Change::Preempt(r, on, delay)),
         (router.clone(), any::<bool>()).prop_map(|(r, on)| Change::Group(r, on)),
         router.clone().prop_map(Change::Without),
+        (0..=PEERS).prop_map(Change::Peers),
+        any::<bool>().prop_map(Change::AfterLease),
         Just(Change::All),
     ];
+    let cause = prop_oneof![Just(Cause::FailoverCommand), Just(Cause::LowBandwidth)];
+    let peer = 0..PEERS;
+    let health =
+        prop_oneof![Just(PeerHealth::Unknown), Just(PeerHealth::Healthy), Just(PeerHealth::Unhealthy)];
     prop_oneof![
         6 => nanoseconds().prop_map(Step::Pass),
         10 => nanoseconds().prop_map(Step::Timer),
@@ -97,11 +136,51 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::LeaseLapsed),
         2 => (nanoseconds(), any::<bool>()).prop_map(|(length, lan)| Step::Stalled { length, lan }),
         4 => (router.clone(), any::<bool>()).prop_map(|(router, good)| Step::Added { router, good }),
-        2 => router.prop_map(Step::AddressLost),
-        2 => any::<bool>().prop_map(Step::Failover),
+        2 => router.clone().prop_map(Step::AddressLost),
+        2 => (any::<bool>(), cause).prop_map(|(group, cause)| Step::Failover(group, cause)),
+        3 => (router.clone(), peer.clone(), priority, nanoseconds())
+            .prop_map(|(router, peer, priority, age)| Step::Uncorroborated { router, peer, priority, age }),
+        8 => (peer.clone(), word()).prop_map(|(peer, report)| Step::Peer { peer, report }),
+        3 => (peer, health, nanoseconds()).prop_map(|(peer, health, age)| Step::PeerHealth(peer, health, age)),
+        2 => (any::<bool>(), nanoseconds()).prop_map(|(lan, age)| Step::Frames(lan, age)),
+        3 => (router.clone(), standing()).prop_map(|(router, standing)| Step::Standing(router, standing)),
+        1 => Just(Step::StandDown),
+        2 => Just(Step::StandUp),
         2 => change.prop_map(Step::Reload),
         1 => Just(Step::Shutdown),
     ]
+}
+
+fn word() -> impl Strategy<Value = Word> {
+    let age = || prop::option::weighted(0.8, nanoseconds());
+    let units = || 0..1_u64 << ROUTERS;
+    let lease_left = prop_oneof![Just(0), 1..2_000_000_000_u64];
+    let priority = prop_oneof![Just(1_u8), Just(100), Just(200), Just(255)];
+    let bad_mac = prop::option::weighted(0.2, nanoseconds());
+    let hears_us = prop::option::of(any::<bool>());
+    (age(), units(), units(), lease_left, priority, any::<bool>(), bad_mac, hears_us, age()).prop_map(
+        |(heard, owned, ready, lease_left, priority, draining, bad_mac, hears_us, replied)| Word {
+            heard,
+            owned,
+            ready,
+            lease_left,
+            priority,
+            draining,
+            bad_mac,
+            hears_us,
+            replied,
+        },
+    )
+}
+
+fn standing() -> impl Strategy<Value = Standing> {
+    let unfit =
+        prop_oneof![Just(None), Just(Some(Cause::RequirementFailed)), Just(Some(Cause::LowBandwidth))];
+    (any::<i16>(), unfit, any::<bool>()).prop_map(|(offset, unfit, may_preempt)| Standing {
+        offset,
+        unfit,
+        may_preempt,
+    })
 }
 
 /// What the actions so far amount to for one router.
@@ -119,7 +198,9 @@ struct Entry {
 struct Ledger {
     entries: BTreeMap<RouterId, Entry>,
     last_epoch: u64,
+    trusted: BTreeMap<PeerId, bool>,
     stopped: bool,
+    stood_down: bool,
 }
 
 impl Ledger {
@@ -165,7 +246,15 @@ impl Ledger {
                 assert_ne!(transition.from, transition.to);
                 entry.role = transition.to;
             }
-            Action::Notify(_) => {}
+            Action::Notify(_) | Action::ProbeNow { .. } => {}
+            Action::TrustPeer { peer, plain } => {
+                let told = self.trusted.insert(*peer, *plain);
+                assert_ne!(told, Some(*plain), "told twice of {peer:?}");
+            }
+            Action::StoodDown => {
+                assert!(!self.stood_down, "stood down twice");
+                self.stood_down = true;
+            }
             Action::Stopped => {
                 assert!(!self.stopped, "stopped twice");
                 self.stopped = true;
@@ -231,8 +320,9 @@ struct Node {
     engine: Engine,
     ledger: Ledger,
     now: Instant,
-    configured: Vec<RouterConfig>,
+    configured: EngineConfig,
     shut_down: bool,
+    ordered_down: bool,
 }
 
 fn all_routers() -> Vec<RouterConfig> {
@@ -242,10 +332,19 @@ fn all_routers() -> Vec<RouterConfig> {
             interface: if number == 1 { WAN } else { LAN },
             version: if number == 3 { Version::V2 } else { Version::V3 },
             group: (number < 2).then_some(NODE_GROUP),
+            unit: (number < 3).then_some(UnitId(u8::from(number == 2))),
             preempt_delay: if number == 2 { centis(500) } else { Duration::ZERO },
             ..config(if number == 2 { 150 } else { 100 })
         })
         .collect()
+}
+
+fn peers(count: u16) -> Vec<PeerId> {
+    (0..count).map(PeerId).collect()
+}
+
+fn everything() -> EngineConfig {
+    EngineConfig { routers: all_routers(), peers: peers(PEERS), peer_check: CHECK, takeover: Takeover::Fast }
 }
 
 impl Node {
@@ -254,8 +353,9 @@ impl Node {
             engine: Engine::new(),
             ledger: Ledger::default(),
             now: START,
-            configured: all_routers(),
+            configured: everything(),
             shut_down: false,
+            ordered_down: false,
         };
         node.configure();
         for (interface, up) in [(LAN, true), (WAN, true)] {
@@ -266,7 +366,9 @@ impl Node {
     }
 
     fn configure(&mut self) {
-        self.feed(Input::Configured(EngineConfig { routers: self.configured.clone(), ..EngineConfig::default() }));
+        let known = self.configured.peers.clone();
+        self.ledger.trusted.retain(|peer, _| known.contains(peer));
+        self.feed(Input::Configured(self.configured.clone()));
     }
 
     fn sources(&mut self) {
@@ -303,10 +405,12 @@ impl Node {
             self.ledger.book(&action);
         }
         self.ledger.settle(&self.engine);
+        let at_rest = self.engine.routers().all(|view| view.role == Role::Initialize);
         assert!(!self.ledger.stopped || self.shut_down);
         if self.shut_down {
-            let at_rest = self.engine.routers().all(|view| view.role == Role::Initialize);
             assert_eq!(self.ledger.stopped, at_rest);
+        } else {
+            assert_eq!(self.ledger.stood_down, self.ordered_down && at_rest);
         }
     }
 
@@ -352,7 +456,36 @@ impl Node {
                 self.feed(Input::AddressesAdded { router: RouterId(router), outcome });
             }
             Step::AddressLost(router) => self.feed(Input::AddressLost { router: RouterId(router) }),
-            Step::Failover(group) => self.feed(Input::Failover { group: group.then_some(NODE_GROUP), cause: Cause::FailoverCommand }),
+            Step::Failover(group, cause) => {
+                self.feed(Input::Failover { group: group.then_some(NODE_GROUP), cause });
+            }
+            Step::Uncorroborated { router, peer, priority, age } => {
+                let advert = Advert { at: self.now - nanos(age), ..advert(small_peer(), priority) };
+                self.feed(Input::Uncorroborated { router: RouterId(router), peer: PeerId(peer), advert });
+            }
+            Step::Peer { peer, report } => {
+                let report = self.spell(report);
+                self.feed(Input::Peer { peer: PeerId(peer), report });
+            }
+            Step::PeerHealth(peer, health, age) => {
+                let silent_since = Some(self.now - nanos(age));
+                self.feed(Input::PeerHealth { peer: PeerId(peer), health, silent_since });
+            }
+            Step::Frames(lan, age) => {
+                let interface = if lan { LAN } else { WAN };
+                self.feed(Input::Frames { interface, at: self.now - nanos(age) });
+            }
+            Step::Standing(router, standing) => {
+                self.feed(Input::Standing { router: RouterId(router), standing });
+            }
+            Step::StandDown => {
+                self.ordered_down = true;
+                self.feed(Input::StandDown { cause: Cause::FlapLatch });
+            }
+            Step::StandUp => {
+                (self.ordered_down, self.ledger.stood_down) = (false, false);
+                self.feed(Input::StandUp);
+            }
             Step::Reload(change) => self.reload(change),
             Step::Shutdown => {
                 self.shut_down = true;
@@ -361,8 +494,30 @@ impl Node {
         }
     }
 
+    fn spell(&self, word: Word) -> PeerReport {
+        let before = |age: Option<u64>| age.map(|age| self.now - nanos(age));
+        let path = |interface| PathReport {
+            interface: Some(interface),
+            heard_at: before(word.replied),
+            replied_at: before(word.replied),
+            hears_us: word.hears_us,
+        };
+        PeerReport {
+            heard_at: before(word.heard),
+            owned: Units(word.owned),
+            ready: Units(word.ready),
+            lease_until: self.now + nanos(word.lease_left),
+            lease: LEASE,
+            priority: word.priority,
+            same_configuration: true,
+            draining: word.draining,
+            bad_mac_at: before(word.bad_mac),
+            paths: vec![path(LAN), path(SYNC)],
+        }
+    }
+
     fn reload(&mut self, change: Change) {
-        let mut next = self.configured.clone();
+        let mut next = self.configured.routers.clone();
         let mut edit = |id: u32, edit: &dyn Fn(&mut RouterConfig)| {
             next.iter_mut().filter(|config| config.id == RouterId(id)).for_each(edit);
         };
@@ -375,9 +530,16 @@ impl Node {
             }),
             Change::Group(id, on) => edit(id, &|config| config.group = on.then_some(NODE_GROUP)),
             Change::Without(id) => next.retain(|config| config.id != RouterId(id)),
-            Change::All => next = all_routers(),
+            Change::Peers(count) => self.configured.peers = peers(count),
+            Change::AfterLease(on) => {
+                self.configured.takeover = if on { Takeover::AfterLease } else { Takeover::Fast };
+            }
+            Change::All => {
+                self.configured = everything();
+                next = all_routers();
+            }
         }
-        self.configured = next;
+        self.configured.routers = next;
         self.configure();
         if matches!(change, Change::All) {
             self.sources();
@@ -396,7 +558,11 @@ fn subject(action: &Action) -> Option<RouterId> {
         | Action::RemoveAddresses { router }
         | Action::Announce { router } => Some(*router),
         Action::Record(transition) => Some(transition.router),
-        Action::Notify(_) | Action::Stopped => None,
+        Action::Notify(_)
+        | Action::Stopped
+        | Action::StoodDown
+        | Action::TrustPeer { .. }
+        | Action::ProbeNow { .. } => None,
     }
 }
 
@@ -428,8 +594,8 @@ proptest! {
         let mut engine = Engine::new();
         let mut now = Instant::from_nanos(0);
         let delay = nanos(interval);
-        let routers = vec![RouterConfig { advertisement_interval: delay, preempt_delay: delay, ..config(priority) }];
-        engine.handle_input(now, Input::Configured(EngineConfig { routers, ..EngineConfig::default() }));
+        let routers = vec![RouterConfig { advertisement_interval: delay, preempt_delay: delay, ..keyed(priority) }];
+        engine.handle_input(now, Input::Configured(keyed_config(routers)));
         engine.handle_input(now, Input::Interface { interface: LAN, up: true });
         engine.handle_input(now, Input::Source { router: ROUTER, address: Some(own()) });
         for instant in instants {
@@ -439,6 +605,18 @@ proptest! {
             engine.handle_input(now, Input::Heard { router: ROUTER, at: instant });
             engine.handle_input(now, Input::Stalled { began: now, ended: instant, silent: vec![LAN] });
             engine.handle_input(now, Input::AddressLost { router: ROUTER });
+            engine.handle_input(now, Input::Uncorroborated { router: ROUTER, peer: PEER, advert });
+            let report = PeerReport {
+                heard_at: Some(instant),
+                lease: delay,
+                lease_until: instant,
+                bad_mac_at: Some(instant),
+                ..owning_peer(now)
+            };
+            engine.handle_input(now, Input::Peer { peer: PEER, report });
+            let silent_since = Some(instant);
+            engine.handle_input(now, Input::PeerHealth { peer: PEER, health: PeerHealth::Unhealthy, silent_since });
+            engine.handle_input(now, Input::Frames { interface: LAN, at: instant });
             now = now.max(instant);
             engine.handle_timeout(now);
             engine.handle_input(now, Input::Failover { group: None, cause: Cause::FailoverCommand });

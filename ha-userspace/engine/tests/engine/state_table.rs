@@ -5,7 +5,10 @@
 
 use crate::support::*;
 use Role::{Active, Backup, Initialize};
-use holdfast_engine::{Action, Advert, EngineConfig, Input, Instant, InterfaceId, Role, RouterConfig};
+use holdfast_engine::{
+    Action, Advert, Cause, EngineConfig, Input, Instant, InterfaceId, PeerHealth, Role, RouterConfig,
+    Standing,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Event {
@@ -35,6 +38,22 @@ enum Event {
     AddressLost,
     Failover,
     FailoverOfAnotherGroup,
+    UncorroboratedHigher,
+    UncorroboratedZero,
+    UncorroboratedOfAStranger,
+    PeerClaims,
+    PeerDisclaims,
+    PeerOfAStranger,
+    PeerUnhealthy,
+    PeerHealthy,
+    Frames,
+    StandingSame,
+    StandingUnfit,
+    StandingOffset,
+    StandingNoPreemption,
+    StandDown,
+    StandUp,
+    FailoverForLowBandwidth,
     Shutdown,
     ReloadSame,
     ReloadPriority,
@@ -48,6 +67,7 @@ struct Row {
     event: Event,
     initialize: (Role, &'static [&'static str]),
     backup: (Role, &'static [&'static str]),
+    vouched: (Role, &'static [&'static str]),
     active: (Role, &'static [&'static str]),
     releasing: (Role, &'static [&'static str]),
 }
@@ -62,6 +82,7 @@ const TABLE: &[Row] = &[
         event: Event::InterfaceUp,
         initialize: (Backup, &["policy Backup 100", "record Startup"]),
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: STILL_ACTIVE,
         releasing: STILL_ACTIVE,
     },
@@ -69,6 +90,7 @@ const TABLE: &[Row] = &[
         event: Event::InterfaceDown,
         initialize: STILL_INITIALIZE,
         backup: (Initialize, &["policy Initialize 100", "record InterfaceDown"]),
+        vouched: (Initialize, &["policy Initialize 100", "record InterfaceDown"]),
         active: (Initialize, &["stop", "policy Initialize 100", "remove", "record InterfaceDown"]),
         releasing: (Initialize, &["policy Initialize 100", "remove", "record InterfaceDown"]),
     },
@@ -76,6 +98,7 @@ const TABLE: &[Row] = &[
         event: Event::OtherInterfaceDown,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: STILL_ACTIVE,
         releasing: STILL_ACTIVE,
     },
@@ -83,6 +106,7 @@ const TABLE: &[Row] = &[
         event: Event::SourceKnown,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: STILL_ACTIVE,
         releasing: STILL_ACTIVE,
     },
@@ -90,6 +114,7 @@ const TABLE: &[Row] = &[
         event: Event::SourceLost,
         initialize: STILL_INITIALIZE,
         backup: (Initialize, &["policy Initialize 100", "record SourceLost"]),
+        vouched: (Initialize, &["policy Initialize 100", "record SourceLost"]),
         active: (Initialize, &["stop", "policy Initialize 100", "remove", "record SourceLost"]),
         releasing: (Initialize, &["policy Initialize 100", "remove", "record SourceLost"]),
     },
@@ -97,6 +122,7 @@ const TABLE: &[Row] = &[
         event: Event::AdvertLower,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: (Active, &["send 100", "announce"]),
         releasing: (Backup, &["policy Backup 100", "remove", "record FailoverCommand"]),
     },
@@ -104,6 +130,7 @@ const TABLE: &[Row] = &[
         event: Event::AdvertLowerAnswered,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: (Active, &["announce"]),
         releasing: (Backup, &["policy Backup 100", "remove", "record FailoverCommand"]),
     },
@@ -111,6 +138,7 @@ const TABLE: &[Row] = &[
         event: Event::AdvertEqualFromSmaller,
         initialize: STILL_INITIALIZE,
         backup: (Backup, &["notify"]),
+        vouched: (Backup, &["notify"]),
         active: (Active, &["notify", "send 100", "announce"]),
         releasing: (Backup, &["notify", "policy Backup 100", "remove", "record FailoverCommand"]),
     },
@@ -118,6 +146,7 @@ const TABLE: &[Row] = &[
         event: Event::AdvertEqualFromGreater,
         initialize: STILL_INITIALIZE,
         backup: (Backup, &["notify"]),
+        vouched: (Backup, &["notify"]),
         active: (Backup, &["notify", "stop", "policy Backup 100", "remove", "record TieBreak"]),
         releasing: (Backup, &["notify", "policy Backup 100", "remove", "record FailoverCommand"]),
     },
@@ -125,6 +154,7 @@ const TABLE: &[Row] = &[
         event: Event::AdvertHigher,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: (Backup, &["stop", "policy Backup 100", "remove", "record HigherPriority"]),
         releasing: (Backup, &["policy Backup 100", "remove", "record FailoverCommand"]),
     },
@@ -132,6 +162,7 @@ const TABLE: &[Row] = &[
         event: Event::AdvertZero,
         initialize: STILL_INITIALIZE,
         backup: (Backup, &["prepare"]),
+        vouched: (Backup, &["prepare"]),
         active: (Active, &["send 100"]),
         releasing: STILL_ACTIVE,
     },
@@ -139,6 +170,7 @@ const TABLE: &[Row] = &[
         event: Event::AdvertZeroAnswered,
         initialize: STILL_INITIALIZE,
         backup: (Backup, &["prepare"]),
+        vouched: (Backup, &["prepare"]),
         active: STILL_ACTIVE,
         releasing: STILL_ACTIVE,
     },
@@ -146,6 +178,7 @@ const TABLE: &[Row] = &[
         event: Event::AdvertFromOurOwnAddress,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: STILL_ACTIVE,
         releasing: STILL_ACTIVE,
     },
@@ -153,6 +186,7 @@ const TABLE: &[Row] = &[
         event: Event::LowerRevokedThisGrant,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: (Backup, &["stop", "policy Backup 100", "remove", "record AdvertsOverdue"]),
         releasing: (Backup, &["policy Backup 100", "remove", "record FailoverCommand"]),
     },
@@ -160,6 +194,7 @@ const TABLE: &[Row] = &[
         event: Event::LowerRevokedOldGrant,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: (Active, &["send 100", "announce"]),
         releasing: (Backup, &["policy Backup 100", "remove", "record FailoverCommand"]),
     },
@@ -167,6 +202,7 @@ const TABLE: &[Row] = &[
         event: Event::HigherRevokedThisGrant,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: (Backup, &["stop", "policy Backup 100", "remove", "record HigherPriority"]),
         releasing: (Backup, &["policy Backup 100", "remove", "record FailoverCommand"]),
     },
@@ -174,6 +210,7 @@ const TABLE: &[Row] = &[
         event: Event::Heard,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: STILL_ACTIVE,
         releasing: STILL_ACTIVE,
     },
@@ -181,6 +218,7 @@ const TABLE: &[Row] = &[
         event: Event::HeardBefore,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: STILL_ACTIVE,
         releasing: STILL_ACTIVE,
     },
@@ -188,6 +226,7 @@ const TABLE: &[Row] = &[
         event: Event::LeaseLapsed,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: (Backup, &["stop", "policy Backup 100", "remove", "record LeaseLapsed"]),
         releasing: (Backup, &["policy Backup 100", "remove", "record LeaseLapsed"]),
     },
@@ -195,6 +234,7 @@ const TABLE: &[Row] = &[
         event: Event::StalledOnSilentInterface,
         initialize: STILL_INITIALIZE,
         backup: (Backup, &["notify"]),
+        vouched: (Backup, &["notify"]),
         active: STILL_ACTIVE,
         releasing: STILL_ACTIVE,
     },
@@ -202,6 +242,7 @@ const TABLE: &[Row] = &[
         event: Event::StalledElsewhere,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: STILL_ACTIVE,
         releasing: STILL_ACTIVE,
     },
@@ -209,6 +250,7 @@ const TABLE: &[Row] = &[
         event: Event::AddressesAdded,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: (Active, &["announce"]),
         releasing: (Active, &["announce"]),
     },
@@ -216,6 +258,7 @@ const TABLE: &[Row] = &[
         event: Event::AddressesRefused,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: (Active, &["notify"]),
         releasing: (Active, &["notify"]),
     },
@@ -223,6 +266,7 @@ const TABLE: &[Row] = &[
         event: Event::AddressLost,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: (Active, &["add", "notify"]),
         releasing: (Active, &["add", "notify"]),
     },
@@ -230,6 +274,7 @@ const TABLE: &[Row] = &[
         event: Event::Failover,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: (Active, &["stop", "policy Active 0", "send 0"]),
         releasing: STILL_ACTIVE,
     },
@@ -237,6 +282,136 @@ const TABLE: &[Row] = &[
         event: Event::FailoverOfAnotherGroup,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::UncorroboratedHigher,
+        initialize: STILL_INITIALIZE,
+        backup: (Backup, &["probe"]),
+        vouched: (Backup, &["probe"]),
+        active: (Active, &["probe"]),
+        releasing: (Active, &["probe"]),
+    },
+    Row {
+        event: Event::UncorroboratedZero,
+        initialize: STILL_INITIALIZE,
+        backup: (Backup, &["probe"]),
+        vouched: (Backup, &["probe"]),
+        active: (Active, &["probe"]),
+        releasing: (Active, &["probe"]),
+    },
+    Row {
+        event: Event::UncorroboratedOfAStranger,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::PeerClaims,
+        initialize: (Initialize, &["trust keyed"]),
+        backup: (Backup, &["trust keyed"]),
+        vouched: STILL_BACKUP,
+        active: (Active, &["trust keyed", "send 100", "announce"]),
+        releasing: (Backup, &["trust keyed", "policy Backup 100", "remove", "record FailoverCommand"]),
+    },
+    Row {
+        event: Event::PeerDisclaims,
+        initialize: (Initialize, &["trust keyed"]),
+        backup: (Backup, &["trust keyed"]),
+        vouched: STILL_BACKUP,
+        active: (Active, &["trust keyed", "send 100", "announce"]),
+        releasing: (Active, &["trust keyed"]),
+    },
+    Row {
+        event: Event::PeerOfAStranger,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::PeerUnhealthy,
+        initialize: (Initialize, &["notify"]),
+        backup: (Backup, &["notify"]),
+        vouched: (Backup, &["notify"]),
+        active: (Active, &["notify"]),
+        releasing: (Active, &["notify"]),
+    },
+    Row {
+        event: Event::PeerHealthy,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::Frames,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::StandingSame,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::StandingUnfit,
+        initialize: (Initialize, &["notify"]),
+        backup: (Backup, &["notify", "policy Backup 1"]),
+        vouched: (Backup, &["notify", "policy Backup 1"]),
+        active: (Active, &["notify", "policy Active 1", "start 100"]),
+        releasing: (Active, &["notify"]),
+    },
+    Row {
+        event: Event::StandingOffset,
+        initialize: STILL_INITIALIZE,
+        backup: (Backup, &["policy Backup 70"]),
+        vouched: (Backup, &["policy Backup 70"]),
+        active: (Active, &["policy Active 70", "start 100"]),
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::StandingNoPreemption,
+        initialize: STILL_INITIALIZE,
+        backup: (Backup, &["policy Backup 100"]),
+        vouched: (Backup, &["policy Backup 100"]),
+        active: (Active, &["policy Active 100"]),
+        releasing: (Active, &["policy Active 0"]),
+    },
+    Row {
+        event: Event::StandDown,
+        initialize: (Initialize, &["stood down"]),
+        backup: (Initialize, &["policy Initialize 100", "record FlapLatch", "stood down"]),
+        vouched: (Initialize, &["policy Initialize 100", "record FlapLatch", "stood down"]),
+        active: (Active, &["stop", "policy Active 0", "send 0"]),
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        event: Event::StandUp,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
+        active: STILL_ACTIVE,
+        releasing: STILL_ACTIVE,
+    },
+    Row {
+        // Its peer has not said that it is ready.
+        event: Event::FailoverForLowBandwidth,
+        initialize: STILL_INITIALIZE,
+        backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: STILL_ACTIVE,
         releasing: STILL_ACTIVE,
     },
@@ -244,6 +419,7 @@ const TABLE: &[Row] = &[
         event: Event::Shutdown,
         initialize: (Initialize, &["stopped"]),
         backup: (Initialize, &["policy Initialize 100", "record Shutdown", "stopped"]),
+        vouched: (Initialize, &["policy Initialize 100", "record Shutdown", "stopped"]),
         active: (Active, &["stop", "policy Active 0", "send 0"]),
         releasing: STILL_ACTIVE,
     },
@@ -251,6 +427,7 @@ const TABLE: &[Row] = &[
         event: Event::ReloadSame,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: STILL_ACTIVE,
         releasing: STILL_ACTIVE,
     },
@@ -258,6 +435,7 @@ const TABLE: &[Row] = &[
         event: Event::ReloadPriority,
         initialize: STILL_INITIALIZE,
         backup: (Backup, &["policy Backup 150"]),
+        vouched: (Backup, &["policy Backup 150"]),
         active: (Active, &["policy Active 150", "start 100"]),
         releasing: STILL_ACTIVE,
     },
@@ -265,6 +443,7 @@ const TABLE: &[Row] = &[
         event: Event::ReloadInterval,
         initialize: STILL_INITIALIZE,
         backup: STILL_BACKUP,
+        vouched: STILL_BACKUP,
         active: (Active, &["start 50"]),
         releasing: STILL_ACTIVE,
     },
@@ -272,6 +451,7 @@ const TABLE: &[Row] = &[
         event: Event::ReloadWithout,
         initialize: STILL_INITIALIZE,
         backup: (Initialize, &["policy Initialize 100", "record Reconfigured"]),
+        vouched: (Initialize, &["policy Initialize 100", "record Reconfigured"]),
         active: (Initialize, &["stop", "send 0", "policy Initialize 100", "remove", "record Reconfigured"]),
         releasing: (Initialize, &["policy Initialize 100", "remove", "record Reconfigured"]),
     },
@@ -279,6 +459,7 @@ const TABLE: &[Row] = &[
         event: Event::Timer,
         initialize: STILL_INITIALIZE,
         backup: (Active, &["policy Active 100", "start 100", "add", "record AdvertTimeout"]),
+        vouched: (Active, &["policy Active 100", "start 100", "add", "record VouchEnded"]),
         active: STILL_ACTIVE,
         releasing: (Active, &["policy Active 100", "start 100", "announce", "notify"]),
     },
@@ -287,19 +468,25 @@ const TABLE: &[Row] = &[
 fn bench_in(state: &str) -> Bench {
     match state {
         "initialize" => {
-            let mut bench = Bench::new(vec![config(100)]);
-            bench.input(Input::Source { router: ROUTER, address: Some(own()) });
+            let mut bench = Bench::with(keyed_config(vec![keyed(100)]));
+            bench.input(Input::Interface { interface: LAN, up: false });
             bench
         }
         "backup" => {
-            let mut bench = Bench::started(config(100));
+            let mut bench = Bench::with(keyed_config(vec![keyed(100)]));
             bench.hear(advert(peer(), 200));
             bench.pass(centis(50));
             bench
         }
-        "active" => Bench::active(config(100)),
+        "vouched" => {
+            let mut bench = Bench::keyed_backup();
+            bench.report_for(centis(400), owning_peer);
+            assert!(bench.view().vouched_until.is_some());
+            bench
+        }
+        "active" => Bench::keyed_active(keyed(100)),
         _ => {
-            let mut bench = Bench::active(config(100));
+            let mut bench = Bench::keyed_active(keyed(100));
             bench.input(Input::Failover { group: None, cause: Cause::FailoverCommand });
             bench.pass(centis(10));
             bench
@@ -313,9 +500,9 @@ fn policy_epoch(bench: &Bench) -> u64 {
 }
 
 fn reload(change: impl FnOnce(&mut RouterConfig)) -> Input {
-    let mut changed = config(100);
+    let mut changed = keyed(100);
     change(&mut changed);
-    Input::Configured(EngineConfig { routers: vec![changed], ..EngineConfig::default() })
+    Input::Configured(keyed_config(vec![changed]))
 }
 
 fn input_of(event: Event, bench: &Bench) -> Option<Input> {
@@ -324,6 +511,14 @@ fn input_of(event: Event, bench: &Bench) -> Option<Input> {
     let revoking = |advert: Advert, epoch| hears(Advert { revoked: true, epoch, ..advert });
     let stall = |silent: Vec<InterfaceId>| Input::Stalled { began: START, ended: bench.now, silent };
     let added = |outcome| Input::AddressesAdded { router: ROUTER, outcome };
+    let unproven = |peer, advert| Input::Uncorroborated {
+        router: ROUTER,
+        peer,
+        advert: Advert { at: bench.now, ..advert },
+    };
+    let word = |report| Input::Peer { peer: PEER, report };
+    let health = |health| Input::PeerHealth { peer: PEER, health, silent_since: Some(bench.now) };
+    let standing = |standing| Input::Standing { router: ROUTER, standing };
     Some(match event {
         Event::InterfaceUp => Input::Interface { interface: LAN, up: true },
         Event::InterfaceDown => Input::Interface { interface: LAN, up: false },
@@ -350,7 +545,25 @@ fn input_of(event: Event, bench: &Bench) -> Option<Input> {
         Event::AddressesRefused => added(Err("no such device".into())),
         Event::AddressLost => Input::AddressLost { router: ROUTER },
         Event::Failover => Input::Failover { group: None, cause: Cause::FailoverCommand },
-        Event::FailoverOfAnotherGroup => Input::Failover { group: Some(holdfast_engine::GroupId(9)), cause: Cause::FailoverCommand },
+        Event::FailoverOfAnotherGroup => {
+            Input::Failover { group: Some(holdfast_engine::GroupId(9)), cause: Cause::FailoverCommand }
+        }
+        Event::UncorroboratedHigher => unproven(PEER, advert(peer(), 255)),
+        Event::UncorroboratedZero => unproven(PEER, advert(peer(), 0)),
+        Event::UncorroboratedOfAStranger => unproven(THIRD, advert(peer(), 255)),
+        Event::PeerClaims => word(owning_peer(bench.now)),
+        Event::PeerDisclaims => word(ready_peer(bench.now)),
+        Event::PeerOfAStranger => Input::Peer { peer: THIRD, report: owning_peer(bench.now) },
+        Event::PeerUnhealthy => health(PeerHealth::Unhealthy),
+        Event::PeerHealthy => health(PeerHealth::Healthy),
+        Event::Frames => Input::Frames { interface: LAN, at: bench.now },
+        Event::StandingSame => standing(Standing::default()),
+        Event::StandingUnfit => standing(unfit()),
+        Event::StandingOffset => standing(Standing { offset: -30, ..Standing::default() }),
+        Event::StandingNoPreemption => standing(Standing { may_preempt: false, ..Standing::default() }),
+        Event::StandDown => Input::StandDown { cause: Cause::FlapLatch },
+        Event::StandUp => Input::StandUp,
+        Event::FailoverForLowBandwidth => Input::Failover { group: None, cause: Cause::LowBandwidth },
         Event::Shutdown => Input::Shutdown,
         Event::ReloadSame => reload(|_| {}),
         Event::ReloadPriority => reload(|config| config.priority = 150),
@@ -382,6 +595,7 @@ fn v091_to_v111_every_event_in_every_state() {
         let cells = [
             ("initialize", row.initialize),
             ("backup", row.backup),
+            ("vouched", row.vouched),
             ("active", row.active),
             ("releasing", row.releasing),
         ];
@@ -410,11 +624,18 @@ fn kind(input: &Input) -> &'static str {
         Input::AddressesAdded { .. } => "addresses-added",
         Input::AddressLost { .. } => "address-lost",
         Input::Failover { .. } => "failover",
+        Input::Uncorroborated { .. } => "uncorroborated",
+        Input::Peer { .. } => "peer",
+        Input::PeerHealth { .. } => "peer-health",
+        Input::Frames { .. } => "frames",
+        Input::Standing { .. } => "standing",
+        Input::StandDown { .. } => "stand-down",
+        Input::StandUp => "stand-up",
         Input::Shutdown => "shutdown",
     }
 }
 
-const INPUT_KINDS: usize = 11;
+const INPUT_KINDS: usize = 18;
 
 #[test]
 fn the_table_has_every_kind_of_input() {

@@ -1,24 +1,26 @@
 //! A simulated node: one engine, the data plane's judgement, the advert schedule, the lease.
 //!
 //! The data plane is modelled on what the engine relies on: it timestamps, absorbs what changes nothing, answers a
-//! losing advert, and revokes the grant the instant a winner (or anybody, once our adverts are overdue) is heard.
+//! losing advert, and revokes the grant the instant a winner (or anybody, once our adverts are overdue) is heard. An
+//! advert that its sender's own word does not bear out changes nothing.
 
+use super::peering::{Acquaintance, PATHS, Word};
 use crate::support::*;
 use holdfast_engine::{
-    Action, Advert, Duration, Engine, Input, Instant, InterfaceId, Notice, PolicyWrite, Role, RouterConfig,
-    RouterId, Transition,
+    Action, Advert, Duration, Engine, Input, Instant, InterfaceId, Notice, PeerId, PolicyWrite, Role,
+    RouterConfig, RouterId, Transition, Units,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
-/// A controller's word lasts this long.
-pub(crate) const LEASE: Duration = Duration::from_secs(1);
 /// Adverts of ours older than this many intervals no longer keep a rival from owning.
 const OVERDUE_INTERVALS: u64 = 3;
 
 /// An advert on the wire.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
+    /// The node in whose name it is.
+    pub(crate) sender: usize,
     pub(crate) source: IpAddr,
     pub(crate) priority: u8,
     pub(crate) interval: Duration,
@@ -34,6 +36,9 @@ pub(crate) enum Wish {
     AddAddresses {
         router: RouterId,
     },
+    Probe {
+        peer: PeerId,
+    },
 }
 
 /// One virtual router in the data plane.
@@ -45,6 +50,8 @@ pub(crate) struct Port {
     /// What the engine was last told, and under which role and preemption.
     told: Option<(IpAddr, u8, Duration, Role, bool)>,
     last_sent: Option<Instant>,
+    /// When the engine was last told of an advert that nothing bore out.
+    uncorroborated_told: Option<Instant>,
     /// Next scheduled advert, and the interval.
     pub(crate) schedule: Option<(Instant, Duration)>,
     pub(crate) addressed: bool,
@@ -63,6 +70,10 @@ pub(crate) struct Node {
     pub(crate) notices: Vec<Notice>,
     pub(crate) announcements: Vec<(Instant, RouterId)>,
     pub(crate) stopped: bool,
+    /// Nodes that this one checks, in a world of peers.
+    pub(crate) others: BTreeMap<usize, Acquaintance>,
+    /// When frames were last received, per interface.
+    pub(crate) frames: BTreeMap<InterfaceId, Instant>,
 }
 
 impl Node {
@@ -74,6 +85,7 @@ impl Node {
             last_heard: None,
             told: None,
             last_sent: None,
+            uncorroborated_told: None,
             schedule: None,
             addressed: false,
         };
@@ -88,6 +100,8 @@ impl Node {
             notices: Vec::new(),
             announcements: Vec::new(),
             stopped: false,
+            others: BTreeMap::new(),
+            frames: BTreeMap::new(),
         }
     }
 
@@ -122,8 +136,10 @@ impl Node {
 
     /// An advert arrives on the wire: the data plane's judgement.
     pub(crate) fn receive(&mut self, router: RouterId, frame: Frame, now: Instant) -> Vec<Wish> {
+        self.frames.insert(LAN, now);
         let granted = self.granted(router, now);
         let source = self.source;
+        let borne_out = self.is_borne_out(router, &frame, now);
         let Some(port) = self.ports.get_mut(&router) else { return Vec::new() };
         let Some(policy) = port.policy.filter(|policy| policy.role != Role::Initialize) else {
             return Vec::new();
@@ -136,6 +152,19 @@ impl Node {
             ..advert(frame.source, frame.priority)
         };
         let mut wishes = Vec::new();
+        if !borne_out {
+            let loses = granted && (frame.priority < policy.priority || frame.priority == 0);
+            if loses {
+                wishes.push(Wish::Send { router, priority: policy.priority });
+            }
+            if port.uncorroborated_told.is_none_or(|at| now.since(at) >= CHECK.interval) {
+                port.uncorroborated_told = Some(now);
+                let advert = Advert { answered: loses, ..advert };
+                let peer = PeerId(frame.sender as u16);
+                self.ring.push_back(Input::Uncorroborated { router, peer, advert });
+            }
+            return wishes;
+        }
         if policy.role == Role::Backup {
             let lower = policy.preempt && frame.priority < policy.priority && frame.priority > 0;
             let changed = port.told.replace(seen) != Some(seen);
@@ -163,6 +192,52 @@ impl Node {
         wishes
     }
 
+    fn is_borne_out(&self, router: RouterId, frame: &Frame, now: Instant) -> bool {
+        let Some(other) = self.others.get(&frame.sender) else { return true };
+        let same_interval = self.ports[&router].config.advertisement_interval == frame.interval;
+        other.bears_out(frame.priority, same_interval, now)
+    }
+
+    /// A message of another node arrives on a path.
+    pub(crate) fn receives_message(&mut self, from: usize, path: usize, word: Word, now: Instant) {
+        self.frames.insert(PATHS[path], now);
+        self.others.get_mut(&from).unwrap().hear(path, word, now);
+    }
+
+    /// What this node's data plane says to another at `now`.
+    pub(crate) fn word_for(&self, other: usize, now: Instant) -> Word {
+        let lease_until = self.paused.unwrap_or(now) + LEASE;
+        let alive = lease_until > now;
+        let mut word = Word {
+            owned: Units::NONE,
+            ready: Units::NONE,
+            lease_until,
+            priority: 0,
+            hears: self.others[&other].hears(now),
+        };
+        for view in self.engine.routers().filter(|_| alive) {
+            if self.granted(view.router, now) && !view.releasing {
+                word.owned = word.owned.with(UNIT);
+            }
+            if view.ready {
+                word.ready = word.ready.with(UNIT);
+            }
+            word.priority = word.priority.max(view.effective_priority);
+        }
+        word
+    }
+
+    /// What the controller knows of the other nodes by now, handed to the engine.
+    pub(crate) fn tell_peers(&mut self, now: Instant) -> Vec<Wish> {
+        if !self.runs() {
+            return Vec::new();
+        }
+        let frames = self.frames.clone().into_iter().map(|(interface, at)| Input::Frames { interface, at });
+        let words = self.others.values_mut().flat_map(|other| other.tell(now));
+        let inputs: Vec<Input> = frames.chain(words).collect();
+        inputs.into_iter().flat_map(|input| self.input(now, input)).collect()
+    }
+
     /// Hands the controller what waits for it, in the driver's order.
     pub(crate) fn run(&mut self, now: Instant) -> Vec<Wish> {
         let mut wishes = Vec::new();
@@ -173,6 +248,8 @@ impl Node {
             wishes.extend(self.input(now, input));
         }
         if self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
+            let words: Vec<Input> = self.others.values().map(|other| other.report(now)).collect();
+            wishes.extend(words.into_iter().flat_map(|word| self.input(now, word)));
             for router in self.engine.due_routers(now) {
                 if let Some(at) = self.ports[&router].last_heard {
                     wishes.extend(self.input(now, Input::Heard { router, at }));
@@ -239,6 +316,12 @@ impl Node {
                 Action::Record(transition) => self.transitions.push(transition),
                 Action::Notify(notice) => self.notices.push(notice),
                 Action::Stopped => self.stopped = true,
+                Action::TrustPeer { peer, plain } => {
+                    let known = self.others.values_mut().filter(|other| other.peer == peer);
+                    known.for_each(|other| other.plain = plain);
+                }
+                Action::ProbeNow { peer } => wishes.push(Wish::Probe { peer }),
+                Action::StoodDown => {}
             }
         }
         wishes

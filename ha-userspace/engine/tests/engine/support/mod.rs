@@ -1,5 +1,9 @@
 //! One engine on a bench: inputs in, actions out, time moved by hand.
 
+mod peers;
+
+pub(crate) use peers::*;
+
 use holdfast_engine::{
     Action, Advert, Cause, ChecksumPolicy, Duration, Engine, EngineConfig, Family, Input, Instant,
     InterfaceId, Notice, PolicyWrite, Role, RouterConfig, RouterId, RouterView, Transition, Version,
@@ -47,11 +51,11 @@ pub(crate) fn config(priority: u8) -> RouterConfig {
     }
 }
 
-pub(crate) fn centis(centis: u64) -> Duration {
+pub(crate) const fn centis(centis: u64) -> Duration {
     Duration::from_centis(centis)
 }
 
-pub(crate) fn nanos(nanos: u64) -> Duration {
+pub(crate) const fn nanos(nanos: u64) -> Duration {
     Duration::from_nanos(nanos)
 }
 
@@ -79,7 +83,7 @@ impl Bench {
     /// An engine with these routers, nothing known of interfaces or sources yet.
     pub(crate) fn new(routers: Vec<RouterConfig>) -> Self {
         let mut bench = Bench { engine: Engine::new(), now: START };
-        assert_eq!(bench.input(Input::Configured(EngineConfig { routers })), []);
+        assert_eq!(bench.input(Input::Configured(EngineConfig { routers, ..EngineConfig::default() })), []);
         bench
     }
 
@@ -209,5 +213,8 @@ fn name(action: &Action) -> String {
         Action::Record(transition) => format!("record {:?}", transition.cause),
         Action::Notify(_) => "notify".into(),
         Action::Stopped => "stopped".into(),
+        Action::StoodDown => "stood down".into(),
+        Action::TrustPeer { plain, .. } => format!("trust {}", if *plain { "plain" } else { "keyed" }),
+        Action::ProbeNow { .. } => "probe".into(),
     }
 }

@@ -1,0 +1,256 @@
+//! Takeover by the verdict of a peer's checks: at once, after the lease, or not at all.
+
+use crate::support::*;
+use holdfast_engine::{
+    Action, Cause, EngineConfig, GroupId, Input, InterfaceId, Notice, PeerHealth, PeerReport, Role,
+    RouterConfig, RouterId, Takeover, Units,
+};
+
+const WAN: InterfaceId = InterfaceId(11);
+const SECOND: RouterId = RouterId(2);
+const GROUP: GroupId = GroupId(1);
+
+/// The peer has been silent since `silent`; the verdict falls now, and what the data plane heard is handed in first.
+fn unhealthy(bench: &mut Bench, silent: holdfast_engine::Instant) -> Vec<Action> {
+    let mut actions = bench.health(PeerHealth::Unhealthy, Some(silent));
+    actions.extend(bench.timeout());
+    actions
+}
+
+fn took_over(actions: &[Action]) -> bool {
+    causes(actions) == [Cause::PeerUnhealthy]
+}
+
+#[test]
+fn a_backup_promotes_at_once_when_the_owners_peer_falls_silent() {
+    let mut bench = Bench::keyed_backup();
+    let silent = bench.now;
+    bench.now = bench.now + WINDOW;
+    assert!(DOWN > WINDOW, "the advert timer is far from over");
+    let actions = unhealthy(&mut bench, silent);
+    assert_eq!(notices(&actions), [Notice::PeerUnhealthy { peer: PEER }]);
+    assert_eq!(transition(&actions), (Role::Backup, Role::Active, Cause::PeerUnhealthy));
+    assert_eq!(bench.health(PeerHealth::Unhealthy, Some(silent)), [], "the same verdict says nothing new");
+}
+
+#[test]
+fn a_peer_that_was_never_heard_of_has_not_fallen_silent() {
+    let mut bench = Bench::with(keyed_config(vec![keyed(100)]));
+    bench.hear(advert(peer(), 200));
+    bench.report(owning_peer);
+    let silent = bench.now;
+    bench.now = bench.now + WINDOW;
+    assert!(!took_over(&unhealthy(&mut bench, silent)));
+}
+
+#[test]
+fn a_peer_without_a_path_over_the_routers_segment_proves_nothing() {
+    let mut bench = Bench::keyed_backup();
+    bench.report(|now| PeerReport { paths: vec![good_path(SYNC, now)], ..owning_peer(now) });
+    let silent = bench.now;
+    bench.now = bench.now + WINDOW;
+    assert!(!took_over(&unhealthy(&mut bench, silent)));
+    assert_eq!(bench.remaining(), Some(nanos(DOWN.as_nanos() - WINDOW.as_nanos())));
+}
+
+#[test]
+fn a_peer_that_did_not_own_is_not_succeeded() {
+    let mut bench = Bench::keyed_backup();
+    bench.report(ready_peer);
+    let silent = bench.now;
+    bench.now = bench.now + WINDOW;
+    assert!(!took_over(&unhealthy(&mut bench, silent)));
+}
+
+#[test]
+fn an_advert_after_the_first_missed_check_keeps_the_owner() {
+    for (after, kept) in [(NANO, true), (nanos(0), false)] {
+        let mut bench = Bench::keyed_backup();
+        let silent = bench.now + centis(5);
+        bench.now = bench.now + WINDOW;
+        bench.health(PeerHealth::Unhealthy, Some(silent));
+        assert_eq!(bench.engine.due_routers(bench.now), [ROUTER], "the data plane is asked first");
+        bench.input(Input::Heard { router: ROUTER, at: silent + after });
+        let actions = bench.timeout();
+        assert_eq!(took_over(&actions), !kept, "{after:?} after the first miss");
+        if kept {
+            assert_eq!(bench.engine.next_deadline(), Some(silent + after + DOWN));
+        }
+    }
+}
+
+#[test]
+fn an_advert_that_the_engine_knows_of_keeps_the_owner_too() {
+    let mut bench = Bench::keyed_backup();
+    let silent = bench.now;
+    bench.now = bench.now + NANO;
+    bench.hear(advert(peer(), 200));
+    bench.now = bench.now + WINDOW;
+    assert!(!took_over(&unhealthy(&mut bench, silent)));
+}
+
+fn three() -> EngineConfig {
+    EngineConfig { peers: vec![PEER, THIRD], ..keyed_config(vec![keyed(100)]) }
+}
+
+fn third(bench: &mut Bench, report: PeerReport) {
+    bench.input(Input::Peer { peer: THIRD, report });
+}
+
+#[test]
+fn another_healthy_owner_is_left_in_place() {
+    let mut bench = Bench::keyed_backup_of(three());
+    let silent = bench.now;
+    bench.now = bench.now + WINDOW;
+    let claims = owning_peer(bench.now);
+    third(&mut bench, claims);
+    assert!(!took_over(&unhealthy(&mut bench, silent)));
+}
+
+#[test]
+fn a_better_heir_goes_first_and_an_equal_or_unready_one_does_not() {
+    let heir = |priority: u8, ready: Units, draining: bool| {
+        let mut bench = Bench::keyed_backup_of(three());
+        let silent = bench.now;
+        bench.now = bench.now + WINDOW;
+        let report = PeerReport { priority, ready, draining, ..ready_peer(bench.now) };
+        third(&mut bench, report);
+        took_over(&unhealthy(&mut bench, silent))
+    };
+    assert!(!heir(101, owns(), false));
+    assert!(heir(100, owns(), false));
+    assert!(heir(101, Units::NONE, false));
+    assert!(heir(101, owns(), true));
+}
+
+#[test]
+fn an_heir_that_was_not_heard_of_late_does_not_go_first() {
+    for (age, first) in [(WINDOW, true), (WINDOW + NANO, false)] {
+        let mut bench = Bench::keyed_backup_of(three());
+        let silent = bench.now;
+        let heir = ready_peer(bench.now);
+        third(&mut bench, heir);
+        bench.now = bench.now + age;
+        assert_eq!(took_over(&unhealthy(&mut bench, silent)), !first, "{age:?}");
+    }
+}
+
+fn after_lease() -> EngineConfig {
+    EngineConfig { takeover: Takeover::AfterLease, ..keyed_config(vec![keyed(100)]) }
+}
+
+#[test]
+fn after_lease_waits_for_the_end_of_the_peers_lease_to_the_nanosecond() {
+    let mut bench = Bench::keyed_backup_of(after_lease());
+    let (silent, lease_until) = (bench.now, bench.now + LEASE);
+    bench.now = bench.now + WINDOW;
+    assert!(!took_over(&unhealthy(&mut bench, silent)));
+    assert_eq!(bench.engine.next_deadline(), Some(lease_until));
+    bench.now = lease_until - NANO;
+    assert_eq!(bench.timeout(), []);
+    bench.now = lease_until;
+    assert!(took_over(&bench.timeout()));
+}
+
+#[test]
+fn after_lease_a_lease_that_is_over_is_not_waited_for() {
+    let mut bench = Bench::keyed_backup_of(after_lease());
+    let silent = bench.now;
+    bench.now = bench.now + LEASE;
+    assert!(took_over(&unhealthy(&mut bench, silent)));
+}
+
+#[test]
+fn after_lease_silence_of_fast_adverts_does_not_promote_before_the_lease_is_over() {
+    let quick = RouterConfig { advertisement_interval: centis(1), ..keyed(100) };
+    let promoted_after = |takeover| {
+        let config = EngineConfig { takeover, ..keyed_config(vec![quick.clone()]) };
+        let mut bench = Bench::with(config);
+        bench.hear(holdfast_engine::Advert { interval: centis(1), ..advert(peer(), 200) });
+        bench.report(owner_beside);
+        let heard = bench.now;
+        let actions = bench.pass(LEASE + LEASE);
+        assert_eq!(bench.role(), Role::Active);
+        actions.iter().find(|(_, action)| matches!(action, Action::Record(_))).map(|(at, _)| at.since(heard))
+    };
+    assert_eq!(promoted_after(Takeover::AfterLease), Some(LEASE));
+    assert_eq!(promoted_after(Takeover::Fast), Some(WINDOW));
+}
+
+#[test]
+fn a_peer_that_is_healthy_again_is_not_succeeded() {
+    for found in [PeerHealth::Healthy, PeerHealth::Unknown] {
+        let mut bench = Bench::keyed_backup_of(after_lease());
+        let silent = bench.now;
+        bench.now = bench.now + WINDOW;
+        unhealthy(&mut bench, silent);
+        // It came back and has given the router up meanwhile: its adverts decide, not the verdict.
+        bench.report(ready_peer);
+        let back = bench.health(found, None);
+        let told = [Notice::PeerHealthy { peer: PEER }];
+        assert_eq!(notices(&back), if found == PeerHealth::Healthy { &told[..] } else { &[] });
+        bench.now = silent + LEASE;
+        assert_eq!(bench.timeout(), []);
+        assert_eq!(bench.role(), Role::Backup);
+    }
+}
+
+#[test]
+fn a_peer_that_is_configured_away_is_not_succeeded() {
+    let mut bench = Bench::keyed_backup_of(after_lease());
+    let silent = bench.now;
+    bench.now = bench.now + WINDOW;
+    unhealthy(&mut bench, silent);
+    bench.input(Input::Configured(EngineConfig { peers: vec![THIRD], ..after_lease() }));
+    bench.now = silent + LEASE;
+    assert_eq!(bench.timeout(), []);
+}
+
+#[test]
+fn an_owner_that_stepped_down_is_succeeded_by_the_rules_of_its_release() {
+    let mut bench = Bench::keyed_backup();
+    bench.hear(advert(peer(), 0));
+    let silent = bench.now;
+    bench.now = bench.now + WINDOW;
+    assert!(!took_over(&unhealthy(&mut bench, silent)));
+    assert_eq!(causes(&bench.run_to_deadline()), [Cause::PriorityZero]);
+}
+
+fn grouped(second_heard: bool, paths_on: &[InterfaceId]) -> (Bench, Vec<Action>) {
+    let first = RouterConfig { group: Some(GROUP), ..keyed(100) };
+    let second = RouterConfig { id: SECOND, interface: WAN, ..first.clone() };
+    let mut bench = Bench::with(keyed_config(vec![first, second]));
+    for router in [ROUTER, SECOND] {
+        let advert = holdfast_engine::Advert { at: bench.now, ..advert(peer(), 200) };
+        bench.input(Input::Advert { router, advert });
+    }
+    bench.report(|now| PeerReport {
+        paths: paths_on.iter().map(|interface| good_path(*interface, now)).collect(),
+        ..owning_peer(now)
+    });
+    bench.health(PeerHealth::Healthy, None);
+    let silent = bench.now;
+    bench.now = bench.now + WINDOW;
+    let mut actions = bench.health(PeerHealth::Unhealthy, Some(silent));
+    if second_heard {
+        bench.input(Input::Heard { router: SECOND, at: bench.now });
+    }
+    actions.extend(bench.timeout());
+    (bench, actions)
+}
+
+#[test]
+fn a_group_is_taken_over_as_a_whole_or_not_at_all() {
+    let both = [LAN, WAN];
+    let (_, actions) = grouped(false, &both);
+    assert_eq!(causes(&actions), [Cause::PeerUnhealthy, Cause::PeerUnhealthy]);
+
+    let (bench, actions) = grouped(true, &both);
+    assert_eq!(causes(&actions), [], "a member was heard after the first missed check");
+    assert!(bench.engine.view(ROUTER).unwrap().held);
+
+    let (mut bench, actions) = grouped(false, &[LAN]);
+    assert_eq!(causes(&actions), [], "nothing was probed on the other member's segment: its adverts decide");
+    let later = plain(bench.pass(DOWN));
+    assert_eq!(causes(&later), [Cause::PeerUnhealthy, Cause::AdvertTimeout]);
+}

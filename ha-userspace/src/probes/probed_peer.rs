@@ -1,0 +1,184 @@
+//! A peer that is probed: its paths, its key, and what is held of it.
+//!
+//! The checks of every path go into one monitor; what it says passes through `verdict` before it is told. It never sends
+//! by itself.
+
+use super::keys::PairKeys;
+use super::paths::ProbePeer;
+use super::phase::Phase;
+use super::probed_path::{ProbedPath, Speaker};
+use super::prober::{Common, ProbeEvent, Surroundings};
+use super::sockets::Wire;
+use super::status::{PathStatus, PeerStatus};
+use super::verdict::Verdict;
+use holdfast_engine::{CheckSettings, Instant, PathIndex, PeerId, PeerMonitor};
+
+pub(super) struct ProbedPeer {
+    id: PeerId,
+    keys: PairKeys,
+    monitor: PeerMonitor,
+    verdict: Verdict,
+    since: Option<Instant>,
+    paths: Vec<ProbedPath>,
+    /// Since it was last shown.
+    changed: bool,
+}
+
+/// Positions are below `MAX_PATHS_PER_PEER`.
+fn path_index(position: usize) -> PathIndex {
+    PathIndex(position as u8)
+}
+
+impl ProbedPeer {
+    pub(super) fn new(id: PeerId, checks: CheckSettings) -> Self {
+        Self {
+            id,
+            keys: PairKeys::default(),
+            monitor: PeerMonitor::new(checks, 0),
+            verdict: Verdict::default(),
+            since: None,
+            paths: Vec::new(),
+            changed: true,
+        }
+    }
+
+    /// `starts` says when each path begins, if it begins anew.
+    pub(super) fn configure(
+        &mut self,
+        now: Instant,
+        checks: CheckSettings,
+        wanted: &ProbePeer,
+        starts: Vec<Instant>,
+        same_pace: bool,
+        same_self: bool,
+    ) {
+        self.keys = wanted.keys.clone();
+        self.changed = true;
+        let mut renewed = Vec::new();
+        let mut known = std::mem::take(&mut self.paths).into_iter();
+        for (position, (config, start)) in wanted.numbered().iter().zip(starts).enumerate() {
+            let fresh = || Phase::new(start, checks.interval());
+            let mut path = match known.next().filter(|path| path.leads_to(config.remote)) {
+                Some(path) => path,
+                None => {
+                    renewed.push(path_index(position));
+                    ProbedPath::new(config.clone(), fresh())
+                }
+            };
+            path.configure(now, config, (!same_pace).then(fresh), same_self);
+            self.paths.push(path);
+        }
+        // What it changes is told by `judge`, which also asks whether the peer is heard.
+        let _ = self.monitor.reconfigure(now, checks, self.paths.len(), &renewed);
+    }
+
+    pub(super) fn has(&self, path: PathIndex) -> bool {
+        usize::from(path.0) < self.paths.len()
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.paths.iter().map(ProbedPath::next_due).min()
+    }
+
+    pub(super) fn run_due<W: Wire>(
+        &mut self,
+        horizon: Instant,
+        common: &mut Common,
+        around: &mut Surroundings<'_, W>,
+    ) {
+        let mut ended = false;
+        let key = self.keys.proving();
+        for (position, path) in self.paths.iter_mut().enumerate() {
+            let mut speaker = Speaker { peer: self.id, path: path_index(position), key, common };
+            if path.check_due() <= horizon {
+                path.check(&mut speaker, &mut self.monitor, around);
+                ended = true;
+            }
+            // After the request, which makes us known to a peer that has just started.
+            if path.address_due().is_some_and(|due| due <= horizon) {
+                path.tell_address(&mut speaker, around);
+                self.changed = true;
+            }
+        }
+        if ended {
+            self.changed = true;
+            self.judge(common.checks, around);
+        }
+    }
+
+    pub(super) fn announce<W: Wire>(&mut self, common: &mut Common, around: &mut Surroundings<'_, W>) {
+        self.changed = true;
+        let key = self.keys.proving();
+        for (position, path) in self.paths.iter_mut().enumerate() {
+            let mut speaker = Speaker { peer: self.id, path: path_index(position), key, common };
+            path.announce(&mut speaker, around);
+        }
+    }
+
+    /// Tells what has become of the peer, if that is news.
+    pub(super) fn judge<W>(&mut self, checks: CheckSettings, around: &mut Surroundings<'_, W>) {
+        if self.monitor.health() == self.verdict.told() {
+            return;
+        }
+        if self.verdict.is_withheld(&self.monitor) {
+            // The other paths may have been read long ago.
+            for path in &mut self.paths {
+                path.read(around);
+            }
+        }
+        let now = (around.clock)();
+        let last_request = self.paths.iter().filter_map(ProbedPath::request_at).max();
+        let change = self.verdict.judge(now, &self.monitor, last_request, checks.detection_time());
+        let Some(change) = change else { return };
+        self.since = Some(now);
+        self.changed = true;
+        (around.events)(ProbeEvent::PeerHealth {
+            peer: self.id,
+            health: change.health,
+            silent_since: change.silent_since,
+            at: now,
+        });
+    }
+
+    pub(super) fn fits(&self, row: &PeerStatus) -> bool {
+        row.peer == self.id && row.paths.len() == self.paths.len()
+    }
+
+    pub(super) fn status(&self) -> PeerStatus {
+        PeerStatus {
+            peer: self.id,
+            health: self.verdict.told(),
+            since: self.since,
+            silent_since: self.monitor.silent_since(),
+            withheld: self.verdict.is_withheld(&self.monitor),
+            incarnation: self.incarnation(),
+            paths: self.path_statuses().collect(),
+        }
+    }
+
+    /// Writes what changed into a row that [`Self::fits`]; in place, for the probe thread should not allocate at every check.
+    pub(super) fn show(&mut self, row: &mut PeerStatus) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
+        row.health = self.verdict.told();
+        row.since = self.since;
+        row.silent_since = self.monitor.silent_since();
+        row.withheld = self.verdict.is_withheld(&self.monitor);
+        row.incarnation = self.incarnation();
+        for (shown, status) in row.paths.iter_mut().zip(self.path_statuses()) {
+            *shown = status;
+        }
+    }
+
+    fn path_statuses(&self) -> impl Iterator<Item = PathStatus> {
+        self.paths.iter().enumerate().filter_map(|(position, path)| {
+            let index = path_index(position);
+            self.monitor.path(index).map(|monitor| path.status(monitor.view(index)))
+        })
+    }
+
+    fn incarnation(&self) -> u64 {
+        self.paths.iter().map(ProbedPath::their_incarnation).max().unwrap_or(0)
+    }
+}
