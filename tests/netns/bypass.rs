@@ -4,6 +4,7 @@
 //! address is asked for on the left.
 
 use crate::support::{LAN, LEASE, MARGIN, MS, Router, SECOND, SOON, VIP, events, notices, pings};
+use holdfast_lab::acts::{self, Act};
 use holdfast_lab::clock::Moment;
 use holdfast_lab::daemon::{Daemon, NodeSpec, Status};
 use holdfast_lab::fabric::connect_hosts;
@@ -149,6 +150,13 @@ fn a_flap_storm_ends_in_bypass_and_traffic_flows_through_the_wire() {
     gw.wait_state(LAN, "active", SOON).unwrap();
     assert!(lab.has_vip() && !lab.crosses());
     assert!(is_released(&gw.status().unwrap()));
+}
+
+/// The primary's own address is gone with it: another router takes it, and is reached through the wire.
+#[test]
+fn a_second_gateway_behind_a_latched_primary_serves_through_the_wire() {
+    let report = acts::play(Act::FlapStorm, &mut |_| ());
+    assert!(report.passed, "{report:#?}");
 }
 
 #[test]

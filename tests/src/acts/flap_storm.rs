@@ -9,7 +9,7 @@ use crate::gateway_pair::{node_id, router_name};
 use crate::inline_lab::InlineLab;
 use crate::instruments::Instruments;
 use crate::packet_socket::PacketSocket;
-use crate::topology::{Leg, Side};
+use crate::topology::{CLIENT, Leg, Side};
 use crate::trickle::Trickle;
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -60,6 +60,15 @@ fn is_engaged(status: &Status) -> bool {
         && status.0["bypass"]["pairs"] == serde_json::json!([PAIR])
 }
 
+/// One of the client's: an IPv4 frame with a UDP datagram from it.
+fn is_datagram(frame: &[u8]) -> bool {
+    const ETHERTYPE_IPV4: [u8; 2] = [8, 0];
+    const PROTOCOL_UDP: u8 = 17;
+    frame.get(12..14) == Some(&ETHERTYPE_IPV4)
+        && frame.get(23) == Some(&PROTOCOL_UDP)
+        && frame.get(26..30) == Some(&CLIENT.octets())
+}
+
 impl Scenery {
     fn set() -> Result<Self> {
         let lab = InlineLab::build()?;
@@ -93,7 +102,7 @@ impl Scenery {
     /// Loses and regains the primary's link to the client, until it owns again or has latched.
     fn flap(&self, number: u32) -> Result<()> {
         self.lab.fabric.set_carrier(&self.lab.port(Leg::Lan), false)?;
-        Self::wait_role(&self.primary, "initialize")?;
+        self.primary.wait_state(router_name(Leg::Lan), "initialize", SOON)?;
         std::thread::sleep(DOWN);
         self.lab.fabric.set_carrier(&self.lab.port(Leg::Lan), true)?;
         if number <= ALLOWED {
@@ -116,28 +125,42 @@ impl Scenery {
         let mut storm = scene("flap storm", (Side::A, Side::B), &self.instruments, begin);
         storm.explain(&self.primary, Side::A, "flap-latch")?;
         storm.demand(first > released, "the wire closed before the address was released");
-        let ms = |later: Moment| later.since(latched).as_secs_f64() * 1000.0;
-        storm
-            .figures
-            .push(format!("from the latch to the first frame through the wire: {:.1} ms", ms(first)));
+        let ms = |earlier: Moment| first.since(earlier).as_secs_f64() * 1000.0;
+        storm.figures.push(format!(
+            "from the latch to the first frame through the wire {:.1} ms, from the release of the address {:.1} ms",
+            ms(latched),
+            ms(released)
+        ));
         script.scenes.push(storm);
         script.status = status_lines(&self.primary.cli_ok(&["status"])?, &["flaps", "bypass"]);
         Ok(())
     }
 
-    /// Through the wire, with the primary a mere wire.
+    /// The primary is a mere wire, and the second gateway serves.
     fn add_wire(&self, script: &mut Script, first: Moment) -> Result<()> {
         Self::wait_role(&self.second, "active")?;
         self.instruments.wait_flows(SOON)?;
+        let rerouted = self.wait_rerouted()?;
         std::thread::sleep(THROUGH_WIRE.saturating_sub(first.elapsed()));
         let mut wire = scene("through wire", (Side::A, Side::B), &self.instruments, first);
         wire.demand_outage(MOST_OUTAGE);
         wire.demand(self.instruments.flows(), "no datagram gets through");
-        let second = PacketSocket::open(self.lab.gateway(Side::B), Leg::Wan.interface())?.mac;
-        let owner = self.instruments.owners(Leg::Lan).last_owner().map(|(mac, _)| mac);
-        wire.demand(owner == Some(second), "the client is not answered by gwB, through the wire");
+        match rerouted {
+            true => wire.figures.push("datagrams go client, wire, gwB, server".to_owned()),
+            false => wire.demand(false, "the client's datagrams do not come through the wire and gwB"),
+        }
         script.scenes.push(wire);
         Ok(())
+    }
+
+    /// Waits until the server is sent the client's datagrams by the second gateway, which only the wire can have
+    /// brought there; the client's neighbour table decides when.
+    fn wait_rerouted(&self) -> Result<bool> {
+        let second = PacketSocket::open(self.lab.gateway(Side::B), Leg::Wan.interface())?.mac;
+        let server = PacketSocket::open(&self.lab.server, Leg::Wan.interface())?;
+        server.only_from(second)?;
+        let found = server.wait_for(SOON, |frame| is_datagram(&frame.bytes))?;
+        Ok(found.is_some())
     }
 
     /// The operator releases the latch and the wire.
@@ -151,7 +174,8 @@ impl Scenery {
         let mut release = scene("release", (Side::A, Side::A), &self.instruments, begin);
         release.demand_outage(MOST_OUTAGE);
         release.demand(self.trickle.is_quiet()?, "frames still go through the wire");
-        release.explain(&self.primary, Side::A, "preemption")?;
+        // The owner was heard on the outside alone.
+        release.explain_leg(&self.primary, Side::A, Leg::Wan, "preemption")?;
         script.scenes.push(release);
         Ok(())
     }

@@ -43,8 +43,7 @@ impl Act {
                 "a node is lost; adverts every 1s, its peer checks it and takes over at three misses"
             }
             Act::FlapStorm => {
-                "the primary lies between two segments and loses its link again and again: bypass, a second gateway serves \
-                 through the wire"
+                "a primary between two segments loses its link again and again: bypass, and a second gateway serves"
             }
             Act::Bandwidth => "the Active answers for the address and passes nothing on",
             Act::LinkPair => "a port of the Active's link pair loses its carrier, and gets it back",

@@ -59,9 +59,14 @@ impl Scene {
         self.demand(self.outage_ms <= most_ms, &fault);
     }
 
-    /// Adds what a gateway says of its last transition; another cause than `wanted` is a fault.
+    /// Adds what a gateway says of its LAN router's last transition; another cause than `wanted` is a fault.
     pub(super) fn explain(&mut self, daemon: &Daemon, side: Side, wanted: &str) -> Result<()> {
-        let router = router_name(Leg::Lan);
+        self.explain_leg(daemon, side, Leg::Lan, wanted)
+    }
+
+    /// [`Scene::explain`] for the router of either leg.
+    pub(super) fn explain_leg(&mut self, daemon: &Daemon, side: Side, leg: Leg, wanted: &str) -> Result<()> {
+        let router = router_name(leg);
         let cause = daemon.status()?.cause(router).unwrap_or("none").to_owned();
         let fault = format!("{} says {cause}, not {wanted}", side.label());
         self.demand(cause == wanted, &fault);
