@@ -10,14 +10,9 @@ use holdfast_lab::daemon::{Daemon, NodeSpec, Status};
 use holdfast_lab::fabric::connect_hosts;
 use holdfast_lab::netns::{LabName, Namespace};
 use holdfast_lab::owners::OwnerProbe;
-use holdfast_lab::packet_socket::PacketSocket;
 use holdfast_lab::poll::{always, eventually, eventually_true};
 use holdfast_lab::trickle::Trickle;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 const MTU: u32 = 1500;
 const PAIR: &str = "edge";
