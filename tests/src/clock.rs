@@ -43,6 +43,12 @@ impl Moment {
         Moment(Moment::now().0.saturating_sub(age))
     }
 
+    /// Converts a stamp of the boot clock that lies in the recent past, as the daemon's journal has it.
+    pub fn from_boot_clock(stamp_ns: u64) -> Moment {
+        let age = read(libc::CLOCK_BOOTTIME).saturating_sub(stamp_ns);
+        Moment(Moment::now().0.saturating_sub(age))
+    }
+
     /// Sleeps until this instant; returns at once if it has passed.
     pub fn sleep_until(self) {
         let wake = libc::timespec { tv_sec: (self.0 / NANOS) as i64, tv_nsec: (self.0 % NANOS) as i64 };

@@ -4,6 +4,7 @@
 //! creator's pid in its name and disappears when the value is dropped, on a panic, on Ctrl-C and SIGTERM, and at the
 //! latest when the next lab starts. Nothing here depends on the daemon's code: the lab judges it from outside.
 
+pub mod acts;
 pub mod adverts;
 pub mod clock;
 pub mod daemon;
@@ -13,6 +14,8 @@ pub mod figures;
 pub mod forge;
 pub mod frr;
 pub mod gateway_pair;
+pub mod inline_lab;
+pub mod instruments;
 pub mod keepalived;
 pub mod netns;
 pub mod owners;
@@ -21,6 +24,7 @@ pub mod poll;
 pub mod process;
 pub mod topology;
 pub mod traffic;
+pub mod trickle;
 
 mod cleanup;
 mod ip_tool;
