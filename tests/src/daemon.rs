@@ -42,10 +42,11 @@ pub struct Daemon {
     id: Option<u16>,
     namespace: Namespace,
     binary: PathBuf,
+    /// Dropped before the files: it shows the end of its log.
+    process: Process,
     files: WorkDir,
     bpf_dir: PathBuf,
     bpf_ticket: Option<Ticket>,
-    process: Process,
 }
 
 impl Daemon {

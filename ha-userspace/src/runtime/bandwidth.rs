@@ -117,8 +117,9 @@ impl Bandwidth {
         due
     }
 
-    pub(super) fn deadline(&self) -> Instant {
-        self.next_reading
+    /// When the next reading is due; `None` before the first, which the first pass takes.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        Some(self.next_reading).filter(|at| *at > Instant::default())
     }
 
     /// Takes a reading of a link.
@@ -296,7 +297,7 @@ mod tests {
         bandwidth.configure(&config(&GUARDED.replace("5s", "1s")), monitored());
         assert!(bandwidth.is_due(at(1_000)));
         assert!(!bandwidth.is_due(at(1_049)));
-        assert_eq!(bandwidth.deadline(), at(1_050));
+        assert_eq!(bandwidth.deadline(), Some(at(1_050)));
     }
 
     #[test]

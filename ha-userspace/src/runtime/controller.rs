@@ -367,9 +367,9 @@ impl Controller {
     }
 
     fn next_wake(&self) -> Instant {
-        let lease = self.lease.next_extension().min(self.fitness_deadline());
+        let lease = self.lease.next_extension();
         let flaps = self.governor.next_wake(clock::now());
-        let others = [self.engine.next_deadline(), flaps, self.bypassing.next_wake()];
+        let others = [self.engine.next_deadline(), self.fitness_deadline(), flaps, self.bypassing.next_wake()];
         others.into_iter().flatten().fold(lease, Ord::min)
     }
 

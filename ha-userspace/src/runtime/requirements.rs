@@ -78,9 +78,9 @@ impl Controller {
     }
 
     /// When [`Self::review_fitness`] has something to do of its own.
-    pub(super) fn fitness_deadline(&self) -> Instant {
-        let others = [self.link_pairs.deadline(), self.fitness.deadline()].into_iter().flatten();
-        others.fold(self.bandwidth.deadline(), Instant::min)
+    pub(super) fn fitness_deadline(&self) -> Option<Instant> {
+        let all = [self.link_pairs.deadline(), self.fitness.deadline(), self.bandwidth.deadline()];
+        all.into_iter().flatten().min()
     }
 
     /// Standings that changed, to the engine.

@@ -108,7 +108,9 @@ impl Controller {
     pub(super) fn settle_links(&mut self, now: Instant) -> Result<(), DatapathError> {
         match std::mem::take(&mut self.unsettled) {
             Unsettled::Nothing => return Ok(()),
-            Unsettled::Addresses => {}
+            // A path's interface is known by its address, which comes after the interface.
+            Unsettled::Addresses if self.config.peers.is_empty() => {}
+            Unsettled::Addresses => self.attach_links(),
             Unsettled::Links => {
                 self.attach_links();
                 self.read_ports(now);
