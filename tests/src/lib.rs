@@ -5,6 +5,7 @@
 //! latest when the next lab starts. Nothing here depends on the daemon's code: the lab judges it from outside.
 
 pub mod adverts;
+pub mod bfd;
 pub mod clock;
 pub mod daemon;
 pub mod episode;
@@ -14,14 +15,19 @@ pub mod forge;
 pub mod frr;
 pub mod gateway_pair;
 pub mod keepalived;
+pub mod load;
 pub mod netns;
 pub mod owners;
 pub mod packet_socket;
 pub mod poll;
 pub mod process;
+pub mod processors;
+pub mod stalls;
 pub mod topology;
 pub mod traffic;
+pub mod xdp_tools;
 
+mod bpf;
 mod cleanup;
 mod ip_tool;
 mod link_ioctl;
