@@ -123,8 +123,17 @@ pub type Watcher<'a> = &'a mut dyn FnMut(&mut Rig);
 impl Rig {
     /// Builds a lab, starts a pair at the advertisement interval, and waits until A serves the traffic.
     pub fn start(name: LabName, product: Product, interval: Duration) -> Result<Self> {
+        Self::start_with(name, interval, |lab| GatewayPair::start(lab, product, interval))
+    }
+
+    /// As [`Rig::start`], with a pair of the caller's at that interval.
+    pub fn start_with(
+        name: LabName,
+        interval: Duration,
+        pair: impl FnOnce(&GatewayLab) -> Result<GatewayPair>,
+    ) -> Result<Self> {
         let lab = GatewayLab::build_named(name)?;
-        let pair = GatewayPair::start(&lab, product, interval)?;
+        let pair = pair(&lab)?;
         let instruments = Instruments::start(&lab.client, &lab.server)?;
         let mac = |side| PacketSocket::open(lab.gateway(side), Leg::Lan.interface()).map(|socket| socket.mac);
         let macs = [mac(Side::A)?, mac(Side::B)?];

@@ -6,6 +6,7 @@
 
 pub mod acts;
 pub mod adverts;
+pub mod bfd;
 pub mod clock;
 pub mod daemon;
 pub mod episode;
@@ -17,15 +18,20 @@ pub mod gateway_pair;
 pub mod inline_lab;
 pub mod instruments;
 pub mod keepalived;
+pub mod load;
 pub mod netns;
 pub mod owners;
 pub mod packet_socket;
 pub mod poll;
 pub mod process;
+pub mod processors;
+pub mod stalls;
 pub mod topology;
 pub mod traffic;
 pub mod trickle;
+pub mod xdp_tools;
 
+mod bpf;
 mod cleanup;
 mod ip_tool;
 mod link_ioctl;
