@@ -3,15 +3,8 @@
 //! Transit leaves here after the header fields that could concern a virtual router have been looked at, without a clock
 //! read and without a hash look-up. `None` inside means that the frame ends too early to be any of ours.
 
-use crate::{
-    bypass, count,
-    cursor::{XdpFrame, blurred},
-    fence,
-    maps::node,
-    outcome::Outcome,
-    probe, rewrite, vrrp,
-};
-use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
+use crate::{bypass, count, cursor::XdpFrame, fence, maps::node, outcome::Outcome, probe, rewrite, vrrp};
+use aya_ebpf::programs::XdpContext;
 use ha_common::{
     verdict_reasons::VerdictReason,
     wire::{
@@ -59,18 +52,6 @@ fn inspect(ctx: &XdpContext) -> Option<Outcome> {
         _ if link.too_deep() => Some(Outcome::Judged(VerdictReason::VlanTooDeep)),
         _ => to_virtual_mac(frame, link.vlan),
     }
-}
-
-/// The frame and its link layer, for a function that reads the frame from the beginning: whatever the tags, the verifier
-/// then looks but once at what comes behind them.
-#[inline(always)]
-pub fn behind_tags(ctx: *mut xdp_md) -> Option<(XdpFrame, vlan::LinkLayer)> {
-    let frame = XdpFrame::of(ctx);
-    let mut link = vlan::walk(frame)?;
-    let noise = frame.u8(0)?;
-    link.payload = blurred::<{ vlan::MAX_PAYLOAD }>(link.payload, noise)?;
-    link.tags = blurred::<{ vlan::MAX_TAGS }>(link.tags, noise)?;
-    Some((frame.anew(), link))
 }
 
 /// What the fence makes of an IPv4 packet that nothing else claims.

@@ -57,24 +57,6 @@ fn opaque(mut pointer: usize) -> usize {
     pointer
 }
 
-/// `value`, of which the verifier afterwards knows only that it is at most `MOST`; `noise` is a number that it does not know.
-/// It follows all that comes behind once for each value it knows, and once for all that it does not.
-#[inline(always)]
-pub fn blurred<const MOST: usize>(value: usize, noise: u8) -> Option<usize> {
-    let mut blurred = value;
-    // SAFETY: touches its own registers only.
-    unsafe {
-        asm!(
-            "{value} ^= {noise}",
-            "{value} ^= {noise}",
-            value = inout(reg) blurred,
-            noise = in(reg) u64::from(noise),
-            options(pure, nomem, nostack),
-        );
-    }
-    (blurred <= MOST).then_some(blurred)
-}
-
 impl<C: Context> Frame<C> {
     #[inline(always)]
     pub fn of(ctx: C) -> Self {

@@ -25,7 +25,7 @@ use ha_common::{
         probe::{self, Message, kind},
         siphash::SipHash,
         udp,
-        vlan::LinkLayer,
+        vlan::{self, LinkLayer},
     },
 };
 
@@ -53,13 +53,14 @@ pub fn receive_v6(ctx: *mut xdp_md) -> u32 {
 
 #[inline(always)]
 fn receive(ctx: *mut xdp_md, family: u8) -> Outcome {
-    judge_frame(ctx, family).unwrap_or(Outcome::Transit)
+    let frame = XdpFrame::of(ctx);
+    judge_frame(frame, family).unwrap_or(Outcome::Transit)
 }
 
 /// `None` means that the frame ends inside its IP header.
 #[inline(always)]
-fn judge_frame(ctx: *mut xdp_md, family: u8) -> Option<Outcome> {
-    let (frame, link) = classify::behind_tags(ctx)?;
+fn judge_frame(frame: XdpFrame, family: u8) -> Option<Outcome> {
+    let link = vlan::walk(frame)?;
     let at = link.payload;
     if let Some(path) = path_of(frame, &link, family)? {
         let reason = if family == 6 {

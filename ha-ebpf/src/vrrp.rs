@@ -6,7 +6,7 @@
 //! changes nothing.
 
 use crate::{
-    classify, count,
+    count,
     cursor::XdpFrame,
     maps::{ADVERT_TEMPLATES, NODE_STATE, node},
     outcome::Outcome,
@@ -23,7 +23,7 @@ use ha_common::{
     ring_events::event_flag,
     verdict_reasons::VerdictReason,
     wire::{
-        ipv6,
+        ipv6, vlan,
         vrrp::{self, Advert},
     },
 };
@@ -51,7 +51,8 @@ pub fn receive_v6(ctx: *mut xdp_md) -> u32 {
 
 #[inline(always)]
 fn receive(ctx: *mut xdp_md, family: u8) -> Outcome {
-    let Some((frame, link)) = classify::behind_tags(ctx) else {
+    let frame = XdpFrame::of(ctx);
+    let Some(link) = vlan::walk(frame) else {
         return Outcome::Transit;
     };
     let vrid = match vrrp::vrid(frame, link.payload, family) {

@@ -3,7 +3,7 @@
 use super::cost_cases::{self, CostCase};
 use super::plane::Plane;
 
-const REPEAT: u32 = 250_000;
+const REPEAT: u32 = 1_000_000;
 const TRIALS: usize = 7;
 /// Bound on what transit costs beyond a program that passes everything, nanoseconds.
 const TRANSIT_BOUND_NS: f64 = 2_000.0;

@@ -7,8 +7,6 @@ use super::ethernet::{ETHER_TYPE, HEADER_LENGTH, ether_type};
 pub const TAG_LENGTH: usize = 4;
 /// Most tags that are looked through.
 pub const MAX_TAGS: usize = 2;
-/// Offset of the payload behind that many.
-pub const MAX_PAYLOAD: usize = HEADER_LENGTH + MAX_TAGS * TAG_LENGTH;
 
 const VID_MASK: u16 = 0x0fff;
 
