@@ -370,7 +370,14 @@ pub(crate) struct SegmentHearing {
 
 impl Default for SegmentHearing {
     fn default() -> Self {
-        Self { paths: 0, witnesses: 0, anybody: false, both_ways: false, heard_unheard: false, unheard_by_all: true }
+        Self {
+            paths: 0,
+            witnesses: 0,
+            anybody: false,
+            both_ways: false,
+            heard_unheard: false,
+            unheard_by_all: true,
+        }
     }
 }
 

@@ -369,7 +369,8 @@ impl Controller {
     fn next_wake(&self) -> Instant {
         let lease = self.lease.next_extension();
         let flaps = self.governor.next_wake(clock::now());
-        let others = [self.engine.next_deadline(), self.fitness_deadline(), flaps, self.bypassing.next_wake()];
+        let others =
+            [self.engine.next_deadline(), self.fitness_deadline(), flaps, self.bypassing.next_wake()];
         others.into_iter().flatten().fold(lease, Ord::min)
     }
 
