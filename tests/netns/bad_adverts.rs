@@ -10,6 +10,7 @@ use holdfast_lab::daemon::{Daemon, Status};
 use holdfast_lab::forge::{AdvertSpec, ChecksumForm};
 use holdfast_lab::packet_socket::PacketSocket;
 use holdfast_lab::topology::Segment;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The target is 5 %; the rest is for a debug build on a busy machine.
@@ -182,6 +183,16 @@ pub(crate) fn flood(socket: &PacketSocket, frame: &[u8], end: Moment) -> u64 {
         for _ in 0..BURST {
             sent += u64::from(socket.send(frame).is_ok());
         }
+        FLOODED_AT.store(Moment::now().as_nanos(), Ordering::Relaxed);
     }
     sent
+}
+
+/// When any scenario flooded last.
+static FLOODED_AT: AtomicU64 = AtomicU64::new(0);
+
+/// Whether a scenario has flooded since. All labs share one kernel, whose queues then are full for everybody: scenarios beside
+/// it cannot hold others to what they answer in time.
+pub(crate) fn is_flooded_since(moment: Moment) -> bool {
+    Moment::from_nanos(FLOODED_AT.load(Ordering::Relaxed)) >= moment
 }

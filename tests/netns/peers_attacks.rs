@@ -130,8 +130,12 @@ impl Attack {
         eventually_true(&format!("{what}: each is counted"), SOON, counted).unwrap();
         let found = self.count(victim, reasons) - before;
         assert_eq!(Side::BOTH.map(|side| beliefs(&self.bench, side)), believed, "{what}");
+        std::thread::sleep(20 * MS);
+        let heard_until = Moment::now();
         let mut answers = 0;
-        while let Some(frame) = self.ear.receive(20 * MS).unwrap() {
+        while let Some(frame) =
+            self.ear.receive(Duration::ZERO).unwrap().filter(|frame| frame.at <= heard_until)
+        {
             let to_us = !frame.outgoing && frame.bytes[..6] == self.stranger.socket.mac;
             if to_us && is_probe(&frame.bytes) {
                 answers += 1;

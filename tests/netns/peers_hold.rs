@@ -1,7 +1,7 @@
 //! A controller that stops, dies or is killed while its data plane answers on: held for as long as its lease, then
 //! succeeded once.
 
-use crate::peers_bench::{Bench, FLAPS_FORGOTTEN};
+use crate::peers_bench::{Bench, FLAPS_FORGOTTEN, assert_answered};
 use crate::support::{MS, SECOND, SOON};
 use holdfast_lab::clock::Moment;
 use holdfast_lab::gateway_pair::Peering;
@@ -51,7 +51,7 @@ fn a_stop_beyond_the_lease_is_one_move(bench: &Bench) {
     let owners = bench.owners(Leg::Lan, mark.at);
     println!("stopped: B was Active within {seen:?}; {owners:?}");
     assert!(owners.contested == 0, "{owners:?}");
-    assert!(owners.longest_unanswered <= MARGIN, "{owners:?}");
+    assert_answered(&owners, mark.at, MARGIN, "while it was stopped");
     assert_eq!(bench.moves(Side::B, &mark).len(), 2, "{:?}", bench.moves(Side::B, &mark));
     // Not before the lease can have ended: it is renewed every tenth.
     assert!(seen >= LEASE * 8 / 10, "{seen:?}");
@@ -64,7 +64,8 @@ fn a_stop_beyond_the_lease_is_one_move(bench: &Bench) {
     assert_eq!((a.len(), b.len()), (4, 4), "one move and one return: {a:?} {b:?}");
     let owners = bench.owners(Leg::Lan, woken);
     // Coming back, the better one claims before the other has heard it.
-    assert!(owners.contested <= 10 && owners.longest_unanswered <= MARGIN, "{owners:?}");
+    assert!(owners.contested <= 10, "{owners:?}");
+    assert_answered(&owners, woken, MARGIN, "when it woke up");
 }
 
 fn a_killed_controller_is_succeeded_when_its_lease_ends(bench: &mut Bench) {
@@ -83,13 +84,15 @@ fn a_killed_controller_is_succeeded_when_its_lease_ends(bench: &mut Bench) {
             .iter()
             .all(|moved| moved.starts_with("lan:backup>active") || moved.starts_with("wan:backup>active"))
     );
-    assert!(owners.contested == 0 && owners.longest_unanswered <= MARGIN, "{owners:?}");
+    assert_eq!(owners.contested, 0, "{owners:?}");
+    assert_answered(&owners, mark.at, MARGIN, "when it was killed");
     assert!(seen >= LEASE * 8 / 10 && seen <= LEASE + 2 * SECOND, "{seen:?}");
     let restarted = Moment::now();
     bench.pair.restart(Side::A).unwrap();
     bench.settle(Side::A);
     let owners = bench.owners(Leg::Lan, restarted);
-    assert!(owners.contested <= 10 && owners.longest_unanswered <= MARGIN, "{owners:?}");
+    assert!(owners.contested <= 10, "{owners:?}");
+    assert_answered(&owners, restarted, MARGIN, "when it came back");
     assert_eq!(bench.moves(Side::B, &mark).len(), 4);
 }
 
@@ -110,7 +113,7 @@ fn after_lease_waits_for_the_lease(bench: &Bench) {
     );
     // What A said last was at most a check old and left between nine tenths and the whole of its lease.
     assert!(owners.longest_unanswered >= LEASE * 8 / 10, "{owners:?}");
-    assert!(owners.longest_unanswered <= LEASE + MARGIN, "{owners:?}");
+    assert_answered(&owners, lost, LEASE + MARGIN, "after the lease");
     assert_eq!(bench.moves(Side::B, &mark).len(), 2);
     bench.lab.node_restore(Side::A).unwrap();
     bench.settle(Side::A);

@@ -1,5 +1,6 @@
 //! Planned moves between peers lose nothing, and daemons can be restarted one after the other under traffic.
 
+use crate::bad_adverts::is_flooded_since;
 use crate::peers_bench::Bench;
 use crate::support::{MS, SECOND, SOON};
 use holdfast_lab::gateway_pair::Peering;
@@ -8,6 +9,9 @@ use holdfast_lab::topology::{Leg, Side};
 use std::time::Duration;
 
 const CHECKS: Duration = Duration::from_millis(10);
+
+/// The successor may be a moment late with its answers, on a busy machine.
+const UNANSWERED: Duration = Duration::from_millis(150);
 
 fn peering() -> Peering {
     Peering::every(CHECKS)
@@ -24,17 +28,13 @@ fn nothing_is_lost(bench: &mut Bench, what: &str, to: Side, order: impl FnOnce(&
     println!("{what}: {traffic:?} {owners:?}");
     assert_eq!((traffic.lost, traffic.duplicated), (0, 0), "{what}: {traffic:?}\n{}", bench.pair.log_tails());
     assert_eq!(owners.contested, 0, "{what}: {owners:?}");
+    let answered = owners.longest_unanswered <= UNANSWERED;
+    assert!(answered || is_flooded_since(mark.at), "{what}: {owners:?}\n{}", bench.pair.log_tails());
 }
 
 fn stop(bench: &mut Bench, side: Side) {
     bench.pair.begin_stop(side);
     eventually_true("it has ended", SOON, || bench.pair.has_ended(side)).unwrap();
-}
-
-/// Waits until the node that has just started has its role back. Coming back is a move too, though not a planned one.
-fn start(bench: &mut Bench, side: Side) {
-    bench.pair.restart(side).unwrap();
-    bench.settle(Side::A);
 }
 
 fn failover_and_stop_lose_nothing(bench: &mut Bench, adverts: &str) {
@@ -53,7 +53,8 @@ fn failover_and_stop_lose_nothing(bench: &mut Bench, adverts: &str) {
 fn planned_moves_and_rolling_restarts_lose_nothing() {
     let mut bench = Bench::start(10 * MS, &peering());
     failover_and_stop_lose_nothing(&mut bench, "10 ms");
-    start(&mut bench, Side::A);
+    bench.pair.restart(Side::A).unwrap();
+    bench.settle(Side::A);
 
     nothing_is_lost(&mut bench, "the Backup is restarted", Side::A, |bench| {
         stop(bench, Side::B);
