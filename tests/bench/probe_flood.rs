@@ -96,11 +96,7 @@ fn bad_probe(bed: &PeeredBed) -> Result<Vec<u8>> {
 }
 
 /// What became of the good probes on the LAN, both nodes', while something was done until an end.
-fn watch(
-    bed: &PeeredBed,
-    findings: &mut Findings,
-    attack: impl FnOnce(Moment) -> Result<()>,
-) -> Result<()> {
+fn watch(bed: &PeeredBed, findings: &mut Findings, attack: impl FnOnce(Moment) -> Result<()>) -> Result<()> {
     let lab = &bed.rig.lab;
     let (namespace, port) = (lab.fabric.namespace(), lab.port(ACTIVE, Leg::Lan));
     let transitions = Transitions::mark(&bed.rig.pair)?;
@@ -118,7 +114,8 @@ fn watch(
     findings.add("good probes sent", "probes", sent as f64);
     findings.add("good probes lost", "%", percent(lost));
     findings.add("unanswered by the sender's own lateness", "%", percent(void));
-    let moved = [transitions.since(&bed.rig.pair, ACTIVE)?, transitions.since(&bed.rig.pair, ACTIVE.other())?];
+    let moved =
+        [transitions.since(&bed.rig.pair, ACTIVE)?, transitions.since(&bed.rig.pair, ACTIVE.other())?];
     findings.add("of both nodes", "transitions", (moved[0] + moved[1]) as f64);
     findings.add_ms("machine's longest stall", bed.stalls.longest_gap(begin, begin + SPAN));
     findings.demand(moved == [0; 2], || format!("transitions of A and B: {moved:?}"));

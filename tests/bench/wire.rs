@@ -60,7 +60,11 @@ pub(crate) fn run(session: &mut Session) {
             findings.add("kernel bridge", "frames/s", theirs.through);
             findings.add("XDP bypass, per processor", "frames/s", ours.per_processor);
             findings.add("kernel bridge, per processor", "frames/s", theirs.per_processor);
-            findings.add("bypass over bridge, per processor", "times", ours.per_processor / theirs.per_processor);
+            findings.add(
+                "bypass over bridge, per processor",
+                "times",
+                ours.per_processor / theirs.per_processor,
+            );
             findings.add("offered to the bypass", "frames/s", ours.offered);
             findings.add("offered to the bridge", "frames/s", theirs.offered);
             Ok(())
@@ -177,7 +181,8 @@ fn monitor(datapath: &mut Datapath, name: &str) -> Result<WirePort> {
     let MonitoredLink { slot, mode, .. } = *datapath.monitor(name, ifindex)?;
     let head = Head::of::<LinkPolicy>();
     // No frame here is for the gateway itself: its own hardware address does not matter.
-    let policy = LinkPolicy { head, ifindex, routers: 0, owned: 0, mac: [2, 0, 0, 0, 0, 1], reserved: [0; 2] };
+    let policy =
+        LinkPolicy { head, ifindex, routers: 0, owned: 0, mac: [2, 0, 0, 0, 0, 1], reserved: [0; 2] };
     datapath.maps.write_link(slot, policy)?;
     Ok(WirePort { name: name.into(), slot, ifindex, mode })
 }

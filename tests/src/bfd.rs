@@ -134,6 +134,9 @@ mod tests {
         };
         let text = session.text();
         assert!(text.contains("peer 192.0.2.11 local-address 192.0.2.10\n"), "{text}");
-        assert!(text.contains("detect-multiplier 3\n  receive-interval 10\n  transmit-interval 10\n"), "{text}");
+        assert!(
+            text.contains("detect-multiplier 3\n  receive-interval 10\n  transmit-interval 10\n"),
+            "{text}"
+        );
     }
 }

@@ -142,7 +142,8 @@ impl Code {
         let [log_low, log_high] = halves(log.as_mut_ptr());
         let length = self.0.len() as u32;
         let (level, room) = (1, LOG_ROOM as u32);
-        let mut attr = [XDP, length, code_low, code_high, license_low, license_high, level, room, log_low, log_high];
+        let mut attr =
+            [XDP, length, code_low, code_high, license_low, license_high, level, room, log_low, log_high];
         bpf(PROG_LOAD, &mut attr).map(owned).map_err(|error| {
             let said = String::from_utf8_lossy(&log);
             Error::new(error.kind(), format!("{error}: {}", said.trim_end_matches('\0')))
@@ -152,7 +153,13 @@ impl Code {
 
 /// Runs a program on `repeat` copies of a frame, in batches, as if they had come in on the interface of this index in the
 /// thread's namespace. That interface must have XDP on; what the program sends goes out by it.
-pub(crate) fn run_live(program: &OwnedFd, interface: u32, frame: &[u8], repeat: u32, batch: u32) -> Result<()> {
+pub(crate) fn run_live(
+    program: &OwnedFd,
+    interface: u32,
+    frame: &[u8],
+    repeat: u32,
+    batch: u32,
+) -> Result<()> {
     // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
     let context = [0u32, frame.len() as u32, 0, interface, 0, 0];
     let [frame_low, frame_high] = halves(frame.as_ptr());

@@ -248,7 +248,8 @@ fn bench_table(bench: &str, figures: &[&Figure]) -> String {
         last_case = case;
         let mut line = format!("{shown_case:case_width$}  {label:measure_width$}");
         for product in &products {
-            let _ = write!(line, "  {:cell_width$}", of(product).map_or("-".to_owned(), |figure| figure.cell()));
+            let _ =
+                write!(line, "  {:cell_width$}", of(product).map_or("-".to_owned(), |figure| figure.cell()));
         }
         let _ = writeln!(text, "{}", line.trim_end());
     }

@@ -188,7 +188,8 @@ fn sparse_file() -> std::io::Result<std::fs::File> {
 fn read_on(mut file: std::fs::File) {
     let mut room = vec![0u8; 1 << 20];
     loop {
-        if !matches!(file.read(&mut room), Ok(length) if length > 0) && file.seek(SeekFrom::Start(0)).is_err() {
+        if !matches!(file.read(&mut room), Ok(length) if length > 0) && file.seek(SeekFrom::Start(0)).is_err()
+        {
             return;
         }
     }

@@ -44,10 +44,8 @@ impl LatchWriter {
 
     /// Hands a record over; [`Saved`] comes back.
     pub(super) fn save(&self, revision: u64, content: FlapRecord) {
-        let sent = self
-            .records
-            .as_ref()
-            .is_some_and(|records| records.send(Record { revision, content }).is_ok());
+        let sent =
+            self.records.as_ref().is_some_and(|records| records.send(Record { revision, content }).is_ok());
         if !sent {
             tracing::error!("the thread that keeps the flap record has ended; restart the daemon");
         }
