@@ -18,6 +18,7 @@ mod node_loss;
 mod sigstop;
 #[path = "../bench/transitions.rs"]
 mod transitions;
+#[expect(dead_code, reason = "shared with the peers' benches, which use all of it")]
 #[path = "../bench/trials.rs"]
 mod trials;
 

@@ -18,6 +18,9 @@ pub(crate) struct Arguments {
     filter: Option<String>,
 }
 
+/// Failed tests of a timing-sensitive layer that are worth a second run; more than this is no accident.
+const MOST_REPEATED: usize = 12;
+
 /// Sums over all invocations.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
@@ -25,6 +28,10 @@ struct Tally {
     failed: usize,
     /// Invocations that ended badly without a failed test to show for it: a build error, a crash.
     broken: Vec<String>,
+    /// Names of failed tests of the running invocation.
+    failures: Vec<String>,
+    /// Tests that failed among neighbours and passed alone.
+    unsteady: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -51,6 +58,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     for broken in &tally.broken {
         println!("did not finish: {broken}");
     }
+    for unsteady in &tally.unsteady {
+        println!("unsteady: {unsteady} failed at first and passed alone");
+    }
     println!("{} passed, {} failed", tally.passed, tally.failed);
     let good = tally.failed == 0 && tally.broken.is_empty();
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -63,6 +73,35 @@ fn run_one(layer: Layer, invocation: &[String], filter: Option<&str>, tally: &mu
     if let Some(threads) = layer.threads() {
         command.env("RUST_TEST_THREADS", threads.to_string());
     }
+    carry_out(command, tally)?;
+    let failures = std::mem::take(&mut tally.failures);
+    if layer.threads().is_some() && (1..=MOST_REPEATED).contains(&failures.len()) {
+        repeat(invocation, failures, tally)?;
+    }
+    Ok(())
+}
+
+/// Runs failed tests of a timing-sensitive layer once more, one at a time: a machine that stalls for a moment spoils
+/// neighbours, a defect fails again. What passes then is named as unsteady at the end.
+fn repeat(invocation: &[String], failures: Vec<String>, tally: &mut Tally) -> Result<()> {
+    println!("==> once more, alone: {}", failures.join(", "));
+    let mut command = cargo();
+    command.args(["test", "--no-fail-fast"]).args(invocation);
+    command.args(["--", "--exact"]).args(&failures).env("RUST_TEST_THREADS", "1");
+    let mut again = Tally::default();
+    carry_out(command, &mut again)?;
+    let steady = again.broken.is_empty() && again.passed + again.failed == failures.len();
+    if !steady {
+        tally.broken.extend(again.broken);
+        return Ok(());
+    }
+    tally.passed += again.passed;
+    tally.failed -= again.passed.min(tally.failed);
+    tally.unsteady.extend(failures.into_iter().filter(|name| !again.failures.contains(name)));
+    Ok(())
+}
+
+fn carry_out(mut command: std::process::Command, tally: &mut Tally) -> Result<()> {
     let what = process::shown(&command);
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("starting `{what}`"))?;
     let failed_before = tally.failed;
@@ -83,6 +122,9 @@ fn run_one(layer: Layer, invocation: &[String], filter: Option<&str>, tally: &mu
 impl Tally {
     /// Adds a line such as `test result: ok. 11 passed; 0 failed; ...`; others change nothing.
     fn add(&mut self, line: &str) {
+        if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
+            self.failures.push(name.to_owned());
+        }
         let Some(result) = line.strip_prefix("test result: ") else { return };
         let counts = result.split_once(". ").map_or("", |(_, counts)| counts);
         for part in counts.split("; ") {
@@ -107,6 +149,8 @@ mod tests {
         );
         tally.add("test result: FAILED. 4 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out");
         tally.add("test parses_99_passed ... ok");
-        assert_eq!(tally, Tally { passed: 15, failed: 2, broken: Vec::new() });
+        tally.add("test adverts::a_tie ... FAILED");
+        let failures = vec!["adverts::a_tie".to_owned()];
+        assert_eq!(tally, Tally { passed: 15, failed: 2, failures, ..Tally::default() });
     }
 }
