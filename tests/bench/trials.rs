@@ -156,7 +156,6 @@ impl Session {
     }
 
     /// All trials of something that is neither product.
-    #[allow(dead_code, reason = "not every program that shares this file has such a bench")]
     pub(crate) fn apart(
         &mut self,
         usual: usize,
