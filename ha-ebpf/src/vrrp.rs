@@ -149,8 +149,7 @@ fn uncorroborated(
         }
     }
     if told {
-        let answered =
-            if reason as u32 == VerdictReason::AdvertAnswered as u32 { event_flag::ANSWERED } else { 0 };
+        let answered = if reason == VerdictReason::AdvertAnswered { event_flag::ANSWERED } else { 0 };
         let epoch = if owned { router.policy.epoch } else { 0 };
         report::advert(router, advert, now, epoch, event_flag::UNCORROBORATED | answered);
     }

@@ -54,7 +54,7 @@ impl Transitions {
 }
 
 /// The daemon's events after the numbered one.
-fn events(daemon: &Daemon, after: u64) -> Result<Vec<Value>> {
+pub(crate) fn events(daemon: &Daemon, after: u64) -> Result<Vec<Value>> {
     let text = daemon.cli_ok(&["events", "--json", "--since", &after.to_string()])?;
     let events =
         text.lines().map(|line| serde_json::from_str(line).with_context(|| format!("event {line:?}")));

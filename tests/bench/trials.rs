@@ -4,6 +4,7 @@
 
 use anyhow::Result;
 use holdfast_lab::episode::Rig;
+pub(crate) use holdfast_lab::figures::USUAL_TRIALS;
 use holdfast_lab::figures::{Failure, Request, Results, Subject};
 use holdfast_lab::gateway_pair::{GatewayPair, Product};
 use holdfast_lab::netns::LabName;
@@ -110,12 +111,26 @@ impl Session {
         case: &str,
         product: Product,
         start: impl Fn() -> Result<B>,
+        trial: impl FnMut(&mut B, &mut Findings) -> Result<()>,
+    ) {
+        self.so_many_trials(USUAL_TRIALS, bench, case, product, start, trial);
+    }
+
+    /// As [`Session::trials`], `usual` times if nothing else is asked for.
+    pub(crate) fn so_many_trials<B: Bed>(
+        &mut self,
+        usual: usize,
+        bench: &str,
+        case: &str,
+        product: Product,
+        start: impl Fn() -> Result<B>,
         mut trial: impl FnMut(&mut B, &mut Findings) -> Result<()>,
     ) {
         let subject = Subject { bench: bench.to_owned(), case: case.to_owned(), product: Some(product) };
+        let trials = self.request.trials(usual);
         let mut standing: Option<B> = None;
-        for number in 1..=self.request.trials {
-            eprintln!("{}: trial {number} of {}", subject.shown(), self.request.trials);
+        for number in 1..=trials {
+            eprintln!("{}: trial {number} of {trials}", subject.shown());
             let settled = match standing.take() {
                 Some(mut bed) => bed.settle().map(|()| bed),
                 None => start(),
@@ -140,11 +155,38 @@ impl Session {
         }
     }
 
-    fn keep<B: Bed>(&mut self, subject: &Subject, number: usize, findings: Findings, bed: &B) {
-        for Value { case, measure, unit, value } in findings.values {
+    /// All trials of something that is neither product.
+    #[allow(dead_code, reason = "not every program that shares this file has such a bench")]
+    pub(crate) fn apart(
+        &mut self,
+        usual: usize,
+        bench: &str,
+        case: &str,
+        mut trial: impl FnMut(&mut Findings) -> Result<()>,
+    ) {
+        let subject = Subject { bench: bench.to_owned(), case: case.to_owned(), product: None };
+        let trials = self.request.trials(usual);
+        for number in 1..=trials {
+            eprintln!("{}: trial {number} of {trials}", subject.shown());
+            let mut findings = Findings::default();
+            let outcome = trial(&mut findings);
+            findings.broken.extend(outcome.err().map(|error| format!("{error:#}")));
+            self.keep_values(&subject, findings.values);
+            if !findings.broken.is_empty() {
+                self.fail(&subject, number, findings.broken.join("; "), String::new());
+            }
+        }
+    }
+
+    fn keep_values(&mut self, subject: &Subject, values: Vec<Value>) {
+        for Value { case, measure, unit, value } in values {
             let case = case.map_or(subject.case.clone(), |part| format!("{}, {part}", subject.case));
             self.results.add(&Subject { case, ..subject.clone() }, measure, unit, value);
         }
+    }
+
+    fn keep<B: Bed>(&mut self, subject: &Subject, number: usize, findings: Findings, bed: &B) {
+        self.keep_values(subject, findings.values);
         if !findings.broken.is_empty() {
             self.fail(subject, number, findings.broken.join("; "), bed.pair().log_tails());
         }

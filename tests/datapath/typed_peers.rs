@@ -1,16 +1,19 @@
 //! The controller's own access to the maps, against the loaded programs: what it writes is what the data plane goes by.
 
-use super::frames::{OUR_ADDRESS, PEER_ADDRESS};
+use super::frames::{OUR_ADDRESS, PEER_ADDRESS, T2, VIP, advert_v4};
 use super::plane::{IFINDEX, LINK_SLOT, SECOND_NS, now_ns, test_run};
 use super::probe_frames::*;
-use aya::EbpfLoader;
 use aya::programs::Xdp;
+use aya::{Ebpf, EbpfLoader};
 use ha_common::maps::names;
 use ha_common::maps::peers::{NodePolicy, PathPolicy, PeerPolicy};
 use ha_common::maps::values::{Head, LinkPolicy};
 use ha_common::ring_events::peer_event;
+use ha_common::verdict_reasons::VerdictReason::*;
 use holdfast::datapath::peers::mac_key;
-use holdfast::datapath::{MapSet, PathEnds, RingReader, RingRecord};
+use holdfast::datapath::{MapSet, PathEnds, RingReader, RingRecord, RouterSpec};
+use holdfast_engine::{ChecksumForm, ChecksumPolicy, Family, PolicyWrite, Role, Version};
+use std::net::IpAddr;
 
 const PEER: u32 = 31;
 const PATH: u32 = 127;
@@ -56,27 +59,90 @@ fn peer() -> PeerPolicy {
     }
 }
 
+/// A router on the tests' interface that asks for corroboration.
+fn router(trusted: Vec<(IpAddr, u32)>) -> RouterSpec {
+    RouterSpec {
+        slot: 5,
+        attach_ifindex: IFINDEX,
+        vlan: 0,
+        vrid: 51,
+        family: Family::Ipv4,
+        version: Version::V3,
+        interval_ns: SECOND_NS,
+        addresses: vec![VIP.into()],
+        source: Some(OUR_ADDRESS.into()),
+        checksum: ChecksumPolicy::Auto,
+        accept: true,
+        virtual_mac: false,
+        strict: false,
+        unicast_peers: Vec::new(),
+        unit: Some(3),
+        corroborate: true,
+        trusted,
+    }
+}
+
 #[test]
-fn a_peer_comes_is_heard_and_goes() {
+fn senders_are_listed_by_what_they_need() {
+    let (ebpf, mut maps, _ring) = loaded();
+    let program: &Xdp = ebpf.program(names::PROGRAM_INGRESS).expect("XDP").try_into().expect("XDP");
+    let standing = PolicyWrite {
+        role: Role::Backup,
+        epoch: 0,
+        priority: 100,
+        preempt: true,
+        checksum: ChecksumForm::Rfc9568,
+        form_unknown: false,
+    };
+    let receive = || test_run(program, &advert_v4(T2)).code;
+    let count = |maps: &MapSet, reason| maps.read_verdict(reason).expect("verdict");
+    let unlisted = router(Vec::new());
+    maps.add_router(&unlisted, &standing).expect("router");
+    assert_eq!((receive(), count(&maps, SourceUntrusted)), (XDP_DROP, 1));
+
+    let of_a_peer = router(vec![(PEER_ADDRESS.into(), PEER + 1)]);
+    maps.replace_sources(&unlisted, &of_a_peer).expect("sources");
+    assert_eq!((receive(), count(&maps, AdvertUncorroborated)), (XDP_DROP, 1));
+
+    let trusted = router(vec![(PEER_ADDRESS.into(), 0)]);
+    maps.replace_sources(&of_a_peer, &trusted).expect("sources");
+    assert_eq!((receive(), count(&maps, AdvertReported)), (XDP_DROP, 1));
+
+    // An explicit entry comes before the unicast peer of the same address.
+    let both = RouterSpec { unicast_peers: vec![PEER_ADDRESS.into()], ..of_a_peer.clone() };
+    assert_eq!(both.sources().into_values().collect::<Vec<_>>(), [PEER + 1]);
+
+    maps.replace_sources(&trusted, &unlisted).expect("sources");
+    assert_eq!((receive(), count(&maps, SourceUntrusted)), (XDP_DROP, 2));
+    assert_eq!(maps.read_state(5).expect("state").uncorroborated, 1);
+}
+
+/// The object with its ingress program loaded and its interface known.
+fn loaded() -> (Ebpf, MapSet, RingReader) {
     let mut ebpf = EbpfLoader::new()
         .override_global(names::CONST_LINK_SLOT, &LINK_SLOT, true)
         .load(holdfast::bpf_object::OBJECT)
         .expect("load the object (as root)");
     let (mut maps, ring) = MapSet::take(&mut ebpf).expect("maps");
-    let mut ring = RingReader::new(ring);
     let program: &mut Xdp = ebpf.program_mut(names::PROGRAM_INGRESS).expect("XDP").try_into().expect("XDP");
     program.load().expect("load");
-    let receive = |message| test_run(&*program, &probe_v4(&message)).code;
-
     let link = LinkPolicy {
         head: Head::of::<LinkPolicy>(),
         ifindex: IFINDEX,
-        routers: 0,
+        routers: 1,
         owned: 0,
         mac: [0; 6],
         reserved: [0; 2],
     };
     maps.write_link(LINK_SLOT, link).expect("link");
+    (ebpf, maps, RingReader::new(ring))
+}
+
+#[test]
+fn a_peer_comes_is_heard_and_goes() {
+    let (ebpf, mut maps, mut ring) = loaded();
+    let program: &Xdp = ebpf.program(names::PROGRAM_INGRESS).expect("XDP").try_into().expect("XDP");
+    let receive = |message| test_run(program, &probe_v4(&message)).code;
     assert_eq!(receive(request(1)), XDP_PASS, "nothing is configured");
     let ends =
         PathEnds { attach_ifindex: IFINDEX, vlan: 0, local: OUR_ADDRESS.into(), remote: PEER_ADDRESS.into() };

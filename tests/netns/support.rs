@@ -158,8 +158,7 @@ const MOST_CONTESTED: usize = 5;
 
 /// The records of a daemon's journal.
 pub(crate) fn events(daemon: &Daemon) -> Vec<Value> {
-    let lines = daemon.cli_ok(&["events", "--json"]).unwrap();
-    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    daemon.events().unwrap()
 }
 
 /// `from>to:cause` of every transition of a router, oldest first.

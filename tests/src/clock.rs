@@ -43,6 +43,12 @@ impl Moment {
         Moment(Moment::now().0.saturating_sub(age))
     }
 
+    /// Converts a stamp of the boot clock that lies in the recent past, as the daemon's journal has it.
+    pub fn from_boot_clock(stamp_ns: u64) -> Moment {
+        let age = read(libc::CLOCK_BOOTTIME).saturating_sub(stamp_ns);
+        Moment(Moment::now().0.saturating_sub(age))
+    }
+
     /// Sleeps until this instant; returns at once if it has passed.
     pub fn sleep_until(self) {
         let wake = libc::timespec { tv_sec: (self.0 / NANOS) as i64, tv_nsec: (self.0 % NANOS) as i64 };
@@ -79,8 +85,13 @@ fn read(clock: libc::clockid_t) -> u64 {
 /// the system refuses, for the best of the normal ones. A thread that gets neither goes on as it is.
 pub(crate) fn prefer_real_time() {
     const PRIORITY: libc::c_int = 5;
+    prefer_priority(PRIORITY);
+}
+
+/// As [`prefer_real_time`], with this real-time priority, 1 to 99.
+pub(crate) fn prefer_priority(priority: libc::c_int) {
     const NICEST: libc::c_int = -20;
-    let parameters = libc::sched_param { sched_priority: PRIORITY };
+    let parameters = libc::sched_param { sched_priority: priority };
     // SAFETY: 0 is the calling thread in both calls and `parameters` is valid; a refusal changes nothing.
     unsafe {
         if libc::sched_setscheduler(0, libc::SCHED_FIFO, &parameters) != 0 {

@@ -130,6 +130,12 @@ impl Daemon {
         Ok(Status(serde_json::from_str(&text).with_context(|| format!("status of {}: {text}", self.name))?))
     }
 
+    /// The records of the journal, oldest first.
+    pub fn events(&self) -> Result<Vec<Value>> {
+        let lines = self.cli_ok(&["events", "--json"])?;
+        lines.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+    }
+
     /// Waits until the status satisfies `wanted`; the error shows the last status and the log.
     pub fn wait_status(
         &self,

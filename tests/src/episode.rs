@@ -5,24 +5,19 @@
 
 use crate::clock::Moment;
 use crate::gateway_pair::{GatewayPair, Product};
+use crate::instruments::Instruments;
 use crate::netns::LabName;
 use crate::owners::{OwnerProbe, OwnerSummary};
 use crate::packet_socket::PacketSocket;
-use crate::topology::{GatewayLab, LAN_VIP, Leg, SERVER, Side, WAN_VIP};
+use crate::topology::{GatewayLab, Leg, Side};
 use crate::traffic::Stream;
 use anyhow::{Result, bail};
-use std::net::SocketAddr;
 use std::time::Duration;
 
-/// One datagram, and one question about the owner, per this.
-const SAMPLE: Duration = Duration::from_millis(1);
-const PORT: u16 = 9000;
 /// The controller's default lease: by then a dead controller's node must be silent.
 pub const LEASE: Duration = Duration::from_secs(1);
 /// What the instruments and two busy cores may add to a bound.
 const MARGIN: Duration = Duration::from_millis(20);
-/// Traffic within this long means that the way is open.
-const FRESH: Duration = Duration::from_millis(30);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What can happen to a pair. Those that hit a gateway hit the one that is Active.
@@ -113,8 +108,7 @@ impl Report {
 /// A lab with a pair at work and the instruments on it. The pair is dropped before the lab.
 #[derive(Debug)]
 pub struct Rig {
-    stream: Stream,
-    owners: [OwnerProbe; 2],
+    instruments: Instruments,
     pub pair: GatewayPair,
     pub lab: GatewayLab,
     interval: Duration,
@@ -129,16 +123,21 @@ pub type Watcher<'a> = &'a mut dyn FnMut(&mut Rig);
 impl Rig {
     /// Builds a lab, starts a pair at the advertisement interval, and waits until A serves the traffic.
     pub fn start(name: LabName, product: Product, interval: Duration) -> Result<Self> {
+        Self::start_with(name, interval, |lab| GatewayPair::start(lab, product, interval))
+    }
+
+    /// As [`Rig::start`], with a pair of the caller's at that interval.
+    pub fn start_with(
+        name: LabName,
+        interval: Duration,
+        pair: impl FnOnce(&GatewayLab) -> Result<GatewayPair>,
+    ) -> Result<Self> {
         let lab = GatewayLab::build_named(name)?;
-        let pair = GatewayPair::start(&lab, product, interval)?;
-        let stream = Stream::start(&lab.client, &lab.server, SocketAddr::new(SERVER.into(), PORT), SAMPLE)?;
-        let owners = [
-            OwnerProbe::start(&lab.client, "lan0", LAN_VIP.into(), SAMPLE)?,
-            OwnerProbe::start(&lab.server, "wan0", WAN_VIP.into(), SAMPLE)?,
-        ];
+        let pair = pair(&lab)?;
+        let instruments = Instruments::start(&lab.client, &lab.server)?;
         let mac = |side| PacketSocket::open(lab.gateway(side), Leg::Lan.interface()).map(|socket| socket.mac);
         let macs = [mac(Side::A)?, mac(Side::B)?];
-        let mut rig = Rig { stream, owners, pair, lab, interval, silent: None, macs };
+        let mut rig = Rig { instruments, pair, lab, interval, silent: None, macs };
         rig.settle(&mut |_| ())?;
         Ok(rig)
     }
@@ -149,24 +148,24 @@ impl Rig {
 
     /// The datagrams from client to server.
     pub fn traffic(&self) -> &Stream {
-        &self.stream
+        &self.instruments.stream
     }
 
     /// Who answers for the address on a leg.
     pub fn owners(&self, leg: Leg) -> &OwnerProbe {
-        &self.owners[leg as usize]
+        self.instruments.owners(leg)
     }
 
     /// The datagrams sent and lost in the last second.
     pub fn last_second(&self) -> (usize, usize) {
         let now = Moment::now();
-        let summary = self.stream.window(now.before(Duration::from_millis(1200)), now);
+        let summary = self.instruments.traffic(now.before(Duration::from_millis(1200)), now);
         (summary.sent, summary.lost)
     }
 
     /// Who last answered for the LAN address, if that was just now. A virtual MAC names nobody.
     pub fn answering(&self) -> Option<Side> {
-        let (mac, at) = self.owners[0].last_owner()?;
+        let (mac, at) = self.owners(Leg::Lan).last_owner()?;
         let side = Side::BOTH.into_iter().find(|side| self.macs[*side as usize] == mac)?;
         (at.elapsed() < Duration::from_millis(200)).then_some(side)
     }
@@ -270,7 +269,7 @@ impl Rig {
 
     /// `side` says it is Active, no other gateway in reach says so, and datagrams get through.
     fn serves(&self, side: Side) -> bool {
-        self.stream.flows_since(Moment::now().before(FRESH))
+        self.instruments.flows()
             && self.pair.is_active(side)
             && !(self.is_up(side.other()) && self.pair.is_active(side.other()))
     }
@@ -297,14 +296,12 @@ impl Rig {
 
     fn report(&self, event: Event, node: Side, active: Side, begin: Moment, recovered: bool) -> Report {
         let end = Moment::now();
-        let traffic = self.stream.window(begin, end);
-        let worse = |pick: fn(&OwnerSummary) -> u128, from: Moment| {
-            self.owners.iter().map(|probe| pick(&probe.window(from, end))).max().unwrap_or_default()
-        };
+        let traffic = self.instruments.traffic(begin, end);
         let bound = event.fence_bound(self.interval);
         // A restored node was Active to itself all along: what changed is the other one.
         let explainer = if event == Event::Restore { node.other() } else { active };
-        let contested: fn(&OwnerSummary) -> u128 = |summary| summary.contested as u128;
+        let contested = |from| self.instruments.worse_owners(|summary| summary.contested, from, end);
+        let unanswered = |summary: &OwnerSummary| summary.longest_unanswered.as_millis();
         Report {
             event,
             node: node.label(),
@@ -313,10 +310,10 @@ impl Rig {
             sent: traffic.sent,
             lost: traffic.lost,
             duplicated: traffic.duplicated,
-            contested_ms: worse(contested, begin) as usize,
-            contested_after_fence_ms: worse(contested, begin + bound) as usize,
+            contested_ms: contested(begin),
+            contested_after_fence_ms: contested(begin + bound),
             fence_bound_ms: bound.as_millis(),
-            unanswered_ms: worse(|summary| summary.longest_unanswered.as_millis(), begin),
+            unanswered_ms: self.instruments.worse_owners(unanswered, begin, end),
             recovered,
             explained_by: explainer.label(),
             cause: self.pair.cause(explainer, Leg::Lan),

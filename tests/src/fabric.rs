@@ -113,7 +113,14 @@ impl Fabric {
 
     /// Nothing passes in either direction; the host keeps its carrier.
     pub fn silence(&self, port: &Port) -> Result<()> {
-        self.namespace.ip_batch(&[format!("link set {} nomaster", port.name)])
+        self.silence_all(std::slice::from_ref(port))
+    }
+
+    /// [`Fabric::silence`] for several ports, as close together as can be.
+    pub fn silence_all(&self, ports: &[Port]) -> Result<()> {
+        let lines: Vec<String> =
+            ports.iter().map(|port| format!("link set {} nomaster", port.name)).collect();
+        self.namespace.ip_batch(&lines)
     }
 
     /// Undoes [`Fabric::silence`].

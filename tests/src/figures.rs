@@ -13,7 +13,10 @@ use std::path::PathBuf;
 pub struct Request {
     /// Names of benches; a program runs those it knows.
     pub benches: Vec<String>,
-    pub trials: usize,
+    /// Trials per figure, where every bench is to do the same number.
+    pub trials: Option<usize>,
+    /// Seconds per rung of the starvation ladder, if not the usual ones.
+    pub rung_seconds: Option<u64>,
     pub products: Vec<Product>,
     /// Where the results go.
     pub results: PathBuf,
@@ -42,7 +45,15 @@ pub struct Figure {
     pub median: Option<f64>,
     pub minimum: Option<f64>,
     pub maximum: Option<f64>,
+    /// Value that nine of ten, and 99 of a hundred, do not exceed; over [`MANY_TRIALS`] and more.
+    pub p90: Option<f64>,
+    pub p99: Option<f64>,
 }
+
+/// Trials a figure without a number of its own gets.
+pub const USUAL_TRIALS: usize = 5;
+/// From so many trials on a figure is a distribution.
+pub const MANY_TRIALS: usize = 20;
 
 /// A trial that broke a promise, or could not be measured.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -76,6 +87,11 @@ impl Request {
         self.benches.iter().any(|wanted| wanted == bench)
     }
 
+    /// Trials of a figure that usually takes so many.
+    pub fn trials(&self, usual: usize) -> usize {
+        self.trials.unwrap_or(usual)
+    }
+
     /// Leaves the results where the request wants them.
     pub fn deliver(&self, results: &Results) -> Result<()> {
         let text = serde_json::to_string(results)?;
@@ -101,13 +117,29 @@ impl Figure {
         self.minimum = sorted.first().copied().flatten();
         self.maximum = sorted.last().copied().flatten();
         self.median = median(&sorted);
+        if sorted.len() >= MANY_TRIALS {
+            [self.p90, self.p99] = [90, 99].map(|percent| percentile(&sorted, percent));
+        }
     }
 
-    /// `median (minimum to maximum)`.
+    /// `median (minimum to maximum)`, with what lies between where there are many trials.
     pub fn cell(&self) -> String {
         let [median, minimum, maximum] = [self.median, self.minimum, self.maximum].map(number);
-        if self.trials.len() == 1 { median } else { format!("{median} ({minimum} to {maximum})") }
+        match self.trials.len() {
+            1 => median,
+            MANY_TRIALS.. => {
+                let [p90, p99] = [self.p90, self.p99].map(number);
+                format!("{median} ({minimum} to {maximum}; 90 %: {p90}, 99 %: {p99})")
+            }
+            _ => format!("{median} ({minimum} to {maximum})"),
+        }
     }
+}
+
+/// The smallest of sorted values that this share of them does not exceed.
+fn percentile(sorted: &[Option<f64>], percent: usize) -> Option<f64> {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    *sorted.get(rank.max(1) - 1)?
 }
 
 /// The middle of sorted values; the mean of the middle two where their number is even.
@@ -136,8 +168,8 @@ impl Results {
         let known = |figure: &Figure| figure.subject == *subject && figure.measure == measure;
         let place = self.figures.iter().position(known).unwrap_or_else(|| {
             let (subject, measure, unit) = (subject.clone(), measure.to_owned(), unit.to_owned());
-            let (trials, median, minimum, maximum) = (Vec::new(), None, None, None);
-            self.figures.push(Figure { subject, measure, unit, trials, median, minimum, maximum });
+            let (trials, [median, minimum, maximum, p90, p99]) = (Vec::new(), [None; 5]);
+            self.figures.push(Figure { subject, measure, unit, trials, median, minimum, maximum, p90, p99 });
             self.figures.len() - 1
         });
         self.figures[place].push(value);
@@ -172,8 +204,10 @@ impl Results {
     }
 }
 
-/// Width of a column of values.
+/// Least width of a column of values.
 const CELL: usize = 28;
+/// Heads the column of what was measured on neither product.
+const NO_PRODUCT: &str = "measured";
 
 fn bench_table(bench: &str, figures: &[&Figure]) -> String {
     let mut products: Vec<Option<Product>> = Vec::new();
@@ -193,10 +227,11 @@ fn bench_table(bench: &str, figures: &[&Figure]) -> String {
     let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
     let case_width = width(&mut rows.iter().map(|(case, _)| case.len())).max(bench.len());
     let measure_width = width(&mut figures.iter().map(|one| one.measure.len() + one.unit.len() + 2));
+    let cell_width = width(&mut figures.iter().map(|one| one.cell().chars().count())).max(CELL);
     let mut text = format!("{bench:case_width$}  {:measure_width$}", "");
     for product in &products {
-        let name = product.map_or("data plane", Product::name);
-        let _ = write!(text, "  {name:CELL$}");
+        let name = product.map_or(NO_PRODUCT, Product::name);
+        let _ = write!(text, "  {name:cell_width$}");
     }
     text = format!("{}\n", text.trim_end());
     let mut last_case = "";
@@ -213,7 +248,8 @@ fn bench_table(bench: &str, figures: &[&Figure]) -> String {
         last_case = case;
         let mut line = format!("{shown_case:case_width$}  {label:measure_width$}");
         for product in &products {
-            let _ = write!(line, "  {:CELL$}", of(product).map_or("-".to_owned(), |figure| figure.cell()));
+            let _ =
+                write!(line, "  {:cell_width$}", of(product).map_or("-".to_owned(), |figure| figure.cell()));
         }
         let _ = writeln!(text, "{}", line.trim_end());
     }
@@ -240,6 +276,17 @@ mod tests {
         assert_eq!(figure(&[Some(3.0), Some(1.0), Some(2.0)]).cell(), "2 (1 to 3)");
         assert_eq!(figure(&[Some(4.0), Some(1.0), Some(2.0), Some(3.0)]).median, Some(2.5));
         assert_eq!(figure(&[Some(1234.56)]).cell(), "1235");
+    }
+
+    #[test]
+    fn many_trials_are_a_distribution() {
+        let values: Vec<Option<f64>> = (1..=100).map(|value| Some(f64::from(value))).collect();
+        assert_eq!(figure(&values).cell(), "50.5 (1 to 100; 90 %: 90, 99 %: 99)");
+        let few = figure(&values[..MANY_TRIALS - 1]);
+        assert_eq!((few.p90, few.p99), (None, None));
+        let mut lost = values[..MANY_TRIALS].to_vec();
+        lost[0] = None;
+        assert_eq!((figure(&lost).p90, figure(&lost).p99), (Some(19.0), None));
     }
 
     #[test]

@@ -116,11 +116,11 @@ impl Frr {
         let text: String = routers.iter().map(FrrRouter::text).collect();
         files.write("zebra.conf", "")?;
         files.write("vrrpd.conf", &text)?;
-        let zebra = run(namespace, "zebra", &files)?;
+        let zebra = run(namespace, "zebra", &files, &[])?;
         let socket = files.path().join("zserv.api");
         eventually_true("zebra's socket", READY_WITHIN, || socket.exists())
             .with_context(|| zebra.log_tail())?;
-        let vrrpd = run(namespace, "vrrpd", &files)?;
+        let vrrpd = run(namespace, "vrrpd", &files, &[])?;
         let frr = Frr { namespace: Namespace::open(namespace.name())?, vrrpd, zebra, files };
         let wanted = routers.len();
         eventually_true("vrrpd's routers", READY_WITHIN, || {
@@ -132,15 +132,7 @@ impl Frr {
 
     /// What a vtysh command prints.
     pub fn vtysh(&self, commands: &[&str]) -> Result<String> {
-        let mut vtysh = self.namespace.command("vtysh");
-        vtysh.arg("--vty_socket").arg(self.files.path());
-        for command in commands {
-            vtysh.args(["-c", command]);
-        }
-        let output = vtysh.output().context("running vtysh (package frr)")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "vtysh {commands:?}: {}", said.trim());
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        vtysh(&self.namespace, self.files.path(), commands)
     }
 
     /// `show vrrp json`: an array of routers.
@@ -176,18 +168,38 @@ impl Frr {
     }
 }
 
-fn run(namespace: &Namespace, daemon: &str, files: &WorkDir) -> Result<Process> {
+/// What vtysh commands print, asked of the daemons whose sockets lie in a directory.
+pub(crate) fn vtysh(namespace: &Namespace, sockets: &Path, commands: &[&str]) -> Result<String> {
+    let mut vtysh = namespace.command("vtysh");
+    vtysh.arg("--vty_socket").arg(sockets);
+    for command in commands {
+        vtysh.args(["-c", command]);
+    }
+    let output = vtysh.output().context("running vtysh (package frr)")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "vtysh {commands:?}: {}", said.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Starts a daemon with its files in a directory, and further arguments.
+pub(crate) fn run(
+    namespace: &Namespace,
+    daemon: &str,
+    files: &WorkDir,
+    arguments: &[&str],
+) -> Result<Process> {
     let file = |name: String| files.path().join(name);
     let mut command = namespace.command(Path::new(DAEMONS).join(daemon));
     command.arg("-f").arg(file(format!("{daemon}.conf")));
     command.arg("-i").arg(file(format!("{daemon}.pid")));
     command.arg("-z").arg(file("zserv.api".to_owned()));
     command.arg("--vty_socket").arg(files.path());
-    command.args(["-P", "0", "-u", USER, "-g", USER, "--log", "stdout"]);
+    command.args(["-P", "0", "-u", USER, "-g", USER, "--log", "stdout"]).args(arguments);
     Process::spawn(daemon, command, &file(format!("{daemon}.log")))
 }
 
-fn give_to_user(path: &Path) -> Result<()> {
+/// Gives a directory to the user that the daemons drop to.
+pub(crate) fn give_to_user(path: &Path) -> Result<()> {
     let owner = format!("{USER}:{USER}");
     let status = Command::new("chown").arg(&owner).arg(path).status().context("running chown")?;
     ensure!(status.success(), "chown {owner} {}: is the package frr installed?", path.display());

@@ -23,8 +23,8 @@ pub const LAN_VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 100);
 
-const LAN: &str = "lan";
-const WAN: &str = "wan";
+pub(crate) const LAN: &str = "lan";
+pub(crate) const WAN: &str = "wan";
 const SYNC: &str = "sync";
 /// The gateways' interface towards each other.
 pub const SYNC_INTERFACE: &str = "sync0";
@@ -193,8 +193,8 @@ impl GatewayLab {
 
     /// The node is lost to everyone: all its links go silent, its carriers stay up.
     pub fn node_silent(&self, side: Side) -> Result<()> {
-        self.fabric.silence(&self.sync_port(side))?;
-        Leg::BOTH.iter().try_for_each(|leg| self.fabric.silence(&self.port(side, *leg)))
+        let [lan, wan] = Leg::BOTH.map(|leg| self.port(side, leg));
+        self.fabric.silence_all(&[self.sync_port(side), lan, wan])
     }
 
     /// Undoes [`GatewayLab::node_silent`].
@@ -307,7 +307,7 @@ fn decimal_digits(number: u8) -> u16 {
     u16::from(hundreds) << 8 | u16::from(tens) << 4 | u16::from(ones)
 }
 
-fn addresses(node: &Namespace, interface: &str, net: [u8; 3], net6: u8, number: u8) -> Result<()> {
+pub(crate) fn addresses(node: &Namespace, interface: &str, net: [u8; 3], net6: u8, number: u8) -> Result<()> {
     let [a, b, c] = net;
     node.ip_batch(&[
         format!("addr add {a}.{b}.{c}.{number}/24 dev {interface}"),

@@ -66,7 +66,11 @@ const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
 /// Puts the program on the port in native mode, in place of the one before.
 pub(crate) fn attach(interface: &str, verdict: PortVerdict) -> Result<()> {
-    let program = load(verdict)?;
+    attach_program(interface, &load(verdict)?)
+}
+
+/// As [`attach`], for a program of the caller's.
+pub(crate) fn attach_program(interface: &str, program: &OwnedFd) -> Result<()> {
     let index = link_ioctl::index(interface)?;
     let mut message = Vec::with_capacity(64);
     message.extend([0u8; 4]); // length, filled in below

@@ -27,7 +27,7 @@ mod probe_frames;
 mod rewinder;
 
 use cost_cases::CostCase;
-use holdfast_lab::figures::{Failure, Request, Results, Subject};
+use holdfast_lab::figures::{Failure, Request, Results, Subject, USUAL_TRIALS};
 use plane::Plane;
 use std::process::ExitCode;
 
@@ -45,8 +45,9 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut results = Results::default();
     let mut plane = Plane::new();
     cost_cases::pass_ns(&mut plane, WARM_UP);
-    for trial in 1..=request.trials {
-        eprintln!("{BENCH}: trial {trial} of {}", request.trials);
+    let trials = request.trials(USUAL_TRIALS);
+    for trial in 1..=trials {
+        eprintln!("{BENCH}: trial {trial} of {trials}");
         let pass = cost_cases::pass_ns(&mut plane, REPEAT);
         results.add(&subject("a program that passes everything"), "cost", UNIT, Some(pass));
         for case in cost_cases::transit() {

@@ -13,6 +13,8 @@ mod bad_adverts;
 mod bandwidth;
 #[path = "../netns/bypass.rs"]
 mod bypass;
+#[path = "../netns/bypass_peers.rs"]
+mod bypass_peers;
 #[path = "../netns/bypass_wire.rs"]
 mod bypass_wire;
 #[path = "../netns/checks.rs"]

@@ -18,10 +18,14 @@ use std::process::ExitCode;
 /// Measures, beside keepalived.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Trials per figure; medians, minima and maxima are shown.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
-    trials: u16,
-    /// Only these: transit, node-loss, kill9, graceful, sigstop, invalid-adverts.
+    /// Trials per figure, instead of each figure's own number (5 for most); medians, minima and maxima are shown.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    trials: Option<u16>,
+    /// Seconds per rung of the starvation ladder, instead of 60.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    rung: Option<u64>,
+    /// Only these: transit, node-loss, kill9, graceful, sigstop, invalid-adverts, probe-answer, peer-loss, starvation,
+    /// stopped-controller, probe-flood, wire.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Also writes everything, trial by trial, to this file.
@@ -41,11 +45,15 @@ struct Program {
     benches: &'static [&'static str],
 }
 
-const PROGRAMS: [Program; 2] = [
+const PROGRAMS: [Program; 3] = [
     Program { name: "bench_transit", benches: &["transit"] },
     Program {
         name: "bench_gateways",
         benches: &["node-loss", "kill9", "graceful", "sigstop", "invalid-adverts"],
+    },
+    Program {
+        name: "bench_peers",
+        benches: &["probe-answer", "peer-loss", "starvation", "stopped-controller", "probe-flood", "wire"],
     },
 ];
 
@@ -56,7 +64,8 @@ const BINARY_VARIABLE: &str = "HOLDFAST_BIN";
 #[derive(serde::Serialize)]
 struct Report<'a> {
     machine: &'a Machine,
-    trials: u16,
+    /// `null`: each figure's own number.
+    trials: Option<u16>,
     passed: bool,
     #[serde(flatten)]
     results: &'a Results,
@@ -140,7 +149,13 @@ fn run_program(
         _ => {}
     }
     let products: Vec<Product> = arguments.with.iter().map(|with| with.product()).collect();
-    let request = Request { benches, trials: arguments.trials.into(), products, results: path.clone() };
+    let request = Request {
+        benches,
+        trials: arguments.trials.map(usize::from),
+        rung_seconds: arguments.rung,
+        products,
+        results: path.clone(),
+    };
     let mut command = program_command(program, arguments.dev);
     command.arg("--quiet").arg("--").arg(serde_json::to_string(&request)?);
     // What it prints is progress; standard output is for the table.
@@ -184,7 +199,8 @@ mod tests {
                 |all| all.into_iter().map(|(program, _)| program.name).collect(),
             )
         };
-        assert_eq!(names(&[]), ["bench_transit", "bench_gateways"]);
+        assert_eq!(names(&[]), ["bench_transit", "bench_gateways", "bench_peers"]);
+        assert_eq!(names(&["wire", "transit"]), ["bench_transit", "bench_peers"]);
         assert_eq!(names(&["kill9", "sigstop"]), ["bench_gateways"]);
         assert_eq!(names(&["kill8"]), ["refused"]);
     }

@@ -1,6 +1,7 @@
 //! The demo on a terminal: a few lines redrawn in place, or one line per change where the output is no terminal; and
-//! the closing table.
+//! the tables of events and acts.
 
+use holdfast_lab::acts::{ActReport, Scene};
 use holdfast_lab::clock::Moment;
 use holdfast_lab::episode::{Report, Rig};
 use holdfast_lab::gateway_pair::State;
@@ -126,8 +127,8 @@ fn painted(state: State) -> String {
     format!("\x1b[{color}m{:<10}\x1b[0m", name(state))
 }
 
-/// The closing table, one line per event.
-pub(crate) fn print_table(reports: &[Report], passed: bool) {
+/// The table of the events, one line each.
+pub(crate) fn print_table(reports: &[Report]) {
     println!(
         "{:<10} {:>5} {:>7} {:>10} {:>6} {:>11} {:>12}  {:<9} cause",
         "event", "node", "active", "outage ms", "lost", "two owners", "after fence", "recovered"
@@ -151,9 +152,51 @@ pub(crate) fn print_table(reports: &[Report], passed: bool) {
             println!("\n{} ({}):\n  {}", report.event.name(), report.explained_by, why.replace('\n', "\n  "));
         }
     }
-    if passed {
+    if reports.iter().all(Report::passed) {
         println!("\nEvery event recovered, and nobody answered beside the owner after the fence.");
     } else {
         println!("\nNot every event passed: see the columns `recovered` and `after fence`.");
     }
+}
+
+/// An act: its heading, a line per scene, and what the gateways say of them.
+pub(crate) fn print_act(report: &ActReport) {
+    println!("\n{}: {}\n", report.act.name(), report.act.heading());
+    println!(
+        "{:<13} {:>5} {:>7} {:>10} {:>6} {:>11}  {:<7} cause",
+        "scene", "node", "active", "outage ms", "lost", "two owners", ""
+    );
+    report.scenes.iter().for_each(print_scene);
+    for scene in &report.scenes {
+        scene.figures.iter().for_each(|figure| println!("{}: {figure}", scene.name));
+        scene.faults.iter().for_each(|fault| println!("FAULT in {}: {fault}", scene.name));
+    }
+    for line in &report.status {
+        println!("{line}");
+    }
+    for scene in &report.scenes {
+        for reason in &scene.reasons {
+            println!("\n{} ({}):\n  {}", scene.name, reason.node, reason.why.replace('\n', "\n  "));
+        }
+    }
+    if let Some(error) = &report.error {
+        println!("\nThe act broke off: {error}");
+    }
+    println!("\n{}: {}", report.act.name(), if report.passed { "passed" } else { "FAILED" });
+}
+
+fn print_scene(scene: &Scene) {
+    let causes: Vec<String> =
+        scene.reasons.iter().map(|reason| format!("{} {}", reason.node, reason.cause)).collect();
+    println!(
+        "{:<13} {:>5} {:>7} {:>10.1} {:>6} {:>8} ms  {:<7} {}",
+        scene.name,
+        scene.node,
+        scene.active,
+        scene.outage_ms,
+        scene.lost,
+        scene.contested_ms,
+        if scene.faults.is_empty() { "passed" } else { "FAILED" },
+        causes.join(", "),
+    );
 }

@@ -1,0 +1,145 @@
+//! Probes with a bad MAC, as fast as they can be sent, at the Active's path on the LAN: what becomes of the good ones.
+
+use crate::flood::handed_over;
+use crate::peered::{ACTIVE, PeeredBed};
+use crate::transitions::Transitions;
+use crate::trials::{Findings, Session, USUAL_TRIALS};
+use anyhow::{Context, Result};
+use holdfast_lab::Moment;
+use holdfast_lab::fabric::attach_foreign_xdp;
+use holdfast_lab::gateway_pair::Product;
+use holdfast_lab::packet_socket::PacketSocket;
+use holdfast_lab::topology::{Leg, Side};
+use holdfast_lab::xdp_tools::FrameCannon;
+use serde_json::Value;
+use std::time::Duration;
+
+pub(crate) const NAME: &str = "probe-flood";
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Good probes per path and direction: one per millisecond, so that one in a thousand shows.
+const CHECK: Duration = Duration::from_millis(1);
+const SPAN: Duration = Duration::from_secs(10);
+/// UDP port of the probes.
+const PORT: u16 = 8612;
+/// Places in an untagged IPv4 frame.
+const SOURCE_MAC: std::ops::Range<usize> = 6..12;
+const UDP_PORT: std::ops::Range<usize> = 36..38;
+const MESSAGE: usize = 42;
+/// Place of a message's kind, and what a request has there.
+const KIND: usize = MESSAGE + 3;
+const REQUEST: u8 = 1;
+const LENGTH: usize = MESSAGE + 96;
+/// Frames per call of the cannon.
+const SALVO: u32 = 200_000;
+
+pub(crate) fn run(session: &mut Session) {
+    if !session.products().contains(&Product::Holdfast) {
+        return;
+    }
+    let start = || {
+        let bed = PeeredBed::start(Product::Holdfast, INTERVAL, CHECK)?;
+        // What sends by XDP must have XDP on.
+        attach_foreign_xdp(&bed.rig.lab.client, Leg::Lan.interface())?;
+        Ok(bed)
+    };
+    let case = format!("checks every {} ms", CHECK.as_millis());
+    session.so_many_trials(USUAL_TRIALS, NAME, &case, Product::Holdfast, start, |bed, findings| {
+        let frame = bad_probe(bed)?;
+        let mut part = Findings::default();
+        watch(bed, &mut part, |end| {
+            end.sleep_until();
+            Ok(())
+        })?;
+        findings.take_part("no flood", part);
+        let mut part = Findings::default();
+        watch(bed, &mut part, |end| {
+            let host = PacketSocket::open(&bed.rig.lab.client, Leg::Lan.interface())?;
+            host.only_from(host.mac)?;
+            crate::flood::send_until(&host, &frame, crate::flood::Rate::Highest, end);
+            Ok(())
+        })?;
+        findings.take_part("from a packet socket", part);
+        let mut part = Findings::default();
+        let cannon = FrameCannon::load(&frame, 1)?;
+        watch(bed, &mut part, |end| {
+            let salvos = || -> Result<()> {
+                while Moment::now() < end {
+                    cannon.fire(Leg::Lan.interface(), SALVO)?;
+                }
+                Ok(())
+            };
+            bed.rig.lab.client.enter(salvos)?
+        })?;
+        findings.take_part("by XDP", part);
+        Ok(())
+    });
+}
+
+/// A request of the Backup to the Active on the LAN as it is on the wire, from a host's own hardware address, with a MAC that is
+/// none.
+fn bad_probe(bed: &PeeredBed) -> Result<Vec<u8>> {
+    const WITHIN: Duration = Duration::from_secs(5);
+    let lab = &bed.rig.lab;
+    let port = lab.port(ACTIVE.other(), Leg::Lan);
+    let wire = PacketSocket::open(lab.fabric.namespace(), &port.name)?;
+    let is_request = |bytes: &[u8]| {
+        bytes.len() == LENGTH && bytes[UDP_PORT] == PORT.to_be_bytes() && bytes[KIND] == REQUEST
+    };
+    let found = wire.wait_for(WITHIN, |frame| is_request(&frame.bytes))?;
+    let mut frame = found.context("no probe of the Backup on the LAN")?.bytes;
+    let host = PacketSocket::open(&lab.client, Leg::Lan.interface())?;
+    frame[SOURCE_MAC].copy_from_slice(&host.mac);
+    for byte in &mut frame[LENGTH - 8..] {
+        *byte = !*byte;
+    }
+    Ok(frame)
+}
+
+/// What became of the good probes on the LAN, both nodes', while something was done until an end.
+fn watch(bed: &PeeredBed, findings: &mut Findings, attack: impl FnOnce(Moment) -> Result<()>) -> Result<()> {
+    let lab = &bed.rig.lab;
+    let (namespace, port) = (lab.fabric.namespace(), lab.port(ACTIVE, Leg::Lan));
+    let transitions = Transitions::mark(&bed.rig.pair)?;
+    let (before, refused, arrived) = (probes(bed)?, refused(bed)?, handed_over(namespace, &port)?);
+    let begin = Moment::now();
+    attack(begin + SPAN)?;
+    let took = begin.elapsed().as_secs_f64();
+    let arrived = handed_over(namespace, &port)? - arrived;
+    let (after, refused) = (probes(bed)?, self::refused(bed)? - refused);
+    let grown: Vec<u64> = after.iter().zip(&before).map(|(after, before)| after - before).collect();
+    let &[sent, lost, void] = grown.as_slice() else { anyhow::bail!("three counters of probes") };
+    let percent = |count: u64| 100.0 * count as f64 / sent.max(1) as f64;
+    findings.add("frames that reached the Active", "/s", arrived as f64 / took);
+    findings.add("refused for their MAC", "/s", refused as f64 / took);
+    findings.add("good probes sent", "probes", sent as f64);
+    findings.add("good probes lost", "%", percent(lost));
+    findings.add("unanswered by the sender's own lateness", "%", percent(void));
+    let moved =
+        [transitions.since(&bed.rig.pair, ACTIVE)?, transitions.since(&bed.rig.pair, ACTIVE.other())?];
+    findings.add("of both nodes", "transitions", (moved[0] + moved[1]) as f64);
+    findings.add_ms("machine's longest stall", bed.stalls.longest_gap(begin, begin + SPAN));
+    findings.demand(moved == [0; 2], || format!("transitions of A and B: {moved:?}"));
+    Ok(())
+}
+
+/// Probes on the LAN so far, of both nodes: sent, lost, and unanswered by the sender's own fault.
+fn probes(bed: &PeeredBed) -> Result<[u64; 3]> {
+    let mut sums = [0; 3];
+    for side in Side::BOTH {
+        let daemon = bed.rig.pair.daemon(side).context("only the product has probes")?;
+        let status = daemon.status()?;
+        let paths = status.0["peers"][0]["paths"].as_array().cloned().unwrap_or_default();
+        let on_lan = |path: &&Value| path["interface"] == Leg::Lan.interface();
+        let path = paths.iter().find(on_lan).context("no path on the LAN")?;
+        for (sum, counter) in sums.iter_mut().zip(["sent", "lost", "void"]) {
+            *sum += path[counter].as_u64().with_context(|| format!("no counter {counter}: {path}"))?;
+        }
+    }
+    Ok(sums)
+}
+
+/// Probes that the Active has refused for their MAC.
+fn refused(bed: &PeeredBed) -> Result<u64> {
+    let daemon = bed.rig.pair.daemon(ACTIVE).context("only the product has probes")?;
+    Ok(daemon.status()?.verdicts("probe-mac-invalid"))
+}
