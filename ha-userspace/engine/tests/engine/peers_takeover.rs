@@ -286,6 +286,7 @@ fn grouped(second_heard: bool, paths_on: &[InterfaceId]) -> (Bench, Vec<Action>)
     });
     bench.health(PeerHealth::Healthy, None);
     let silent = bench.now;
+    // An advert counts once no word from before the silence can have borne it out.
     bench.now = bench.now + WINDOW + NANO;
     let mut actions = bench.health(PeerHealth::Unhealthy, Some(silent));
     if second_heard {
