@@ -65,6 +65,18 @@ impl ReceiveThread {
         Ok(ReceiveThread { tasks })
     }
 
+    /// Lets the thread go before everything of normal priority on its processor, so that nothing waits for it there.
+    pub fn go_first(self) -> Result<Self> {
+        const PRIORITY: libc::c_int = 1;
+        let parameters = libc::sched_param { sched_priority: PRIORITY };
+        for task in &self.tasks {
+            // SAFETY: plain system call; `parameters` is valid for it.
+            let set = unsafe { libc::sched_setscheduler(*task, libc::SCHED_FIFO, &raw const parameters) };
+            ensure!(set == 0, "priority of receive work: {}", std::io::Error::last_os_error());
+        }
+        Ok(self)
+    }
+
     /// Processor time used so far.
     pub fn processor_time(&self) -> Result<Duration> {
         let times = self.tasks.iter().map(|task| {
