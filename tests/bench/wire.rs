@@ -216,7 +216,7 @@ fn throughput(joint: Joint, length: usize) -> Result<Throughput> {
     }
     attach_foreign_xdp(&lab.left, LEFT)?;
     let meter = FrameMeter::attach(&lab.right, RIGHT)?;
-    ReceiveThread::start(&lab.right, RIGHT, HOSTS)?;
+    ReceiveThread::start(&lab.right, RIGHT, HOSTS)?.go_first()?;
     let working = [
         ReceiveThread::start(&lab.gateway, PORTS[0], GATEWAY)?,
         ReceiveThread::start(&lab.gateway, PORTS[1], GATEWAY)?,

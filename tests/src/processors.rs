@@ -29,6 +29,13 @@ fn place(task: libc::pid_t, processor: usize) -> std::io::Result<()> {
     if placed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
+/// Lets the calling thread go behind everything else on its processor.
+pub fn go_last() {
+    const LAST: libc::c_int = 19;
+    // SAFETY: plain system call without pointers; 0 is the calling thread. Anybody may go further back.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LAST) };
+}
+
 /// Processor time of the calling thread.
 pub fn own_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -63,6 +70,18 @@ impl ReceiveThread {
             place(*task, processor).with_context(|| format!("moving the receive work of {interface}"))?;
         }
         Ok(ReceiveThread { tasks })
+    }
+
+    /// Lets the thread go before everything of normal priority on its processor, so that nothing waits for it there.
+    pub fn go_first(self) -> Result<Self> {
+        const PRIORITY: libc::c_int = 1;
+        let parameters = libc::sched_param { sched_priority: PRIORITY };
+        for task in &self.tasks {
+            // SAFETY: plain system call; `parameters` is valid for it.
+            let set = unsafe { libc::sched_setscheduler(*task, libc::SCHED_FIFO, &raw const parameters) };
+            ensure!(set == 0, "priority of receive work: {}", std::io::Error::last_os_error());
+        }
+        Ok(self)
     }
 
     /// Processor time used so far.
