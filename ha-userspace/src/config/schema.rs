@@ -3,6 +3,7 @@
 //! The reader takes types, bounds and defaults from here, unknown keys are judged and corrected by it, and tests hold
 //! `docs/settings.md` against it. It states nothing that needs two settings to judge; that is `validation`'s.
 
+use ha_common::maps::peers as maps;
 use std::time::Duration;
 
 /// A table of the file.
@@ -173,11 +174,11 @@ pub const PRIORITY_PER_RANK: u8 = 10;
 pub const SECONDARY_PRIORITY: u8 = 100;
 
 /// Most peers of one node, most paths to one of them, and most paths together.
-pub const MAX_PEERS: usize = 32;
-pub const MAX_PATHS_PER_PEER: usize = 16;
+pub const MAX_PEERS: usize = maps::MAX_PEERS as usize;
+pub const MAX_PATHS_PER_PEER: usize = maps::MAX_PATHS_PER_PEER as usize;
 pub const MAX_PATHS: usize = 128;
 /// Most sync units (groups, and virtual routers without group) beside peers: a probe has one bit for each.
-pub const MAX_SYNC_UNITS: usize = 64;
+pub const MAX_SYNC_UNITS: usize = maps::MAX_UNITS as usize;
 /// Most `[[check]]` tables.
 pub const MAX_CHECKS: usize = 256;
 

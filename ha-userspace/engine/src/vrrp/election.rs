@@ -5,8 +5,6 @@ use core::net::IpAddr;
 
 /// Priority of a router that steps down.
 pub(crate) const RELEASED: u8 = 0;
-/// The lowest priority of one that stands for election.
-pub(crate) const LOWEST: u8 = 1;
 /// Priority of the address owner.
 pub(crate) const OWNER: u8 = 255;
 

@@ -12,6 +12,7 @@ use crate::action::{Action, Cause, PolicyWrite, Role, Transition};
 use crate::config::{ChecksumPolicy, Family, PeerId, RouterConfig, Version};
 use crate::engine::Outbox;
 use crate::input::{Advert, ChecksumForm, Standing};
+use crate::priority;
 use crate::time::{Duration, Instant};
 use crate::view::RouterView;
 use core::net::IpAddr;
@@ -159,15 +160,8 @@ impl Router {
 
     /// The priority it stands for election with: the configured one and the weights of checks, or the lowest while unfit.
     pub(crate) fn own_priority(&self) -> u8 {
-        if self.config.priority == election::OWNER {
-            return election::OWNER;
-        }
-        if self.unfit().is_some() {
-            return election::LOWEST;
-        }
-        let sum = i16::from(self.config.priority).saturating_add(self.standing.offset);
-        let (lowest, highest) = (i16::from(election::LOWEST), i16::from(election::OWNER) - 1);
-        u8::try_from(sum.clamp(lowest, highest)).unwrap_or(election::LOWEST)
+        let weights = core::iter::once(self.standing.offset);
+        priority::effective(self.config.priority, weights, self.unfit().is_some())
     }
 
     /// Whether lower priorities are ignored at this moment.
