@@ -50,8 +50,19 @@ pub(crate) fn send_until(socket: &PacketSocket, frame: &[u8], rate: Rate, end: M
 pub(crate) fn handed_over(fabric: &Namespace, port: &Port) -> Result<u64> {
     /// Place of the transmitted packets after the interface's name.
     const SENT: usize = 9;
+    counter(fabric, port, SENT)
+}
+
+/// Frames that a fabric's port could not hand to its host, because the host's ring was full.
+pub(crate) fn turned_away(fabric: &Namespace, port: &Port) -> Result<u64> {
+    /// Place of the drops on transmission.
+    const DROPPED: usize = 11;
+    counter(fabric, port, DROPPED)
+}
+
+fn counter(fabric: &Namespace, port: &Port, place: usize) -> Result<u64> {
     let text = fabric.enter(|| std::fs::read_to_string("/proc/thread-self/net/dev"))??;
     let line = text.lines().find_map(|line| line.trim().strip_prefix(port.name.as_str())?.strip_prefix(':'));
-    let count = line.and_then(|line| line.split_whitespace().nth(SENT)?.parse().ok());
+    let count = line.and_then(|line| line.split_whitespace().nth(place)?.parse().ok());
     count.with_context(|| format!("no counters of {} in {}", port.name, fabric.name()))
 }

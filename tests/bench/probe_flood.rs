@@ -1,8 +1,9 @@
 //! Probes with a bad MAC, as fast as they can be sent, at the Active's path on the LAN: what becomes of the good ones.
 //!
-//! The attacker would be another machine: its own work goes behind everything else on the lab's processors.
+//! The attacker would be another machine: its own work goes behind everything else on the lab's processors, and the Active's
+//! receive work before whatever has normal priority there, as an interrupt would.
 
-use crate::flood::{Rate, handed_over, send_until};
+use crate::flood::{Rate, handed_over, send_until, turned_away};
 use crate::peered::{ACTIVE, PeeredBed};
 use crate::transitions::Transitions;
 use crate::trials::{Findings, Session, USUAL_TRIALS};
@@ -11,7 +12,7 @@ use holdfast_lab::Moment;
 use holdfast_lab::fabric::attach_foreign_xdp;
 use holdfast_lab::gateway_pair::Product;
 use holdfast_lab::packet_socket::PacketSocket;
-use holdfast_lab::processors;
+use holdfast_lab::processors::{self, ReceiveThread};
 use holdfast_lab::topology::{Leg, Side};
 use holdfast_lab::xdp_tools::FrameCannon;
 use serde_json::Value;
@@ -43,6 +44,8 @@ pub(crate) fn run(session: &mut Session) {
         let bed = PeeredBed::start(Product::Holdfast, INTERVAL, CHECK)?;
         // What sends by XDP must have XDP on.
         attach_foreign_xdp(&bed.rig.lab.client, Leg::Lan.interface())?;
+        let active = bed.rig.lab.gateway(ACTIVE);
+        ReceiveThread::start(active, Leg::Lan.interface(), processors::count() - 1)?.go_first()?;
         Ok(bed)
     };
     let case = format!("checks every {} ms", CHECK.as_millis());
@@ -51,7 +54,7 @@ pub(crate) fn run(session: &mut Session) {
         let mut part = Findings::default();
         watch(bed, &mut part, |end| {
             end.sleep_until();
-            Ok(())
+            Ok(0)
         })?;
         findings.take_part("no flood", part);
         let mut part = Findings::default();
@@ -60,19 +63,21 @@ pub(crate) fn run(session: &mut Session) {
             host.only_from(host.mac)?;
             bed.rig.lab.client.enter(|| {
                 processors::go_last();
-                send_until(&host, &frame, Rate::Highest, end);
+                send_until(&host, &frame, Rate::Highest, end)
             })
         })?;
         findings.take_part("from a packet socket", part);
         let mut part = Findings::default();
         let cannon = FrameCannon::load(&frame, 1)?;
         watch(bed, &mut part, |end| {
-            let salvos = || -> Result<()> {
+            let salvos = || -> Result<u64> {
                 processors::go_last();
+                let mut sent = 0;
                 while Moment::now() < end {
                     cannon.fire(Leg::Lan.interface(), SALVO)?;
+                    sent += u64::from(SALVO);
                 }
-                Ok(())
+                Ok(sent)
             };
             bed.rig.lab.client.enter(salvos)?
         })?;
@@ -102,20 +107,23 @@ fn bad_probe(bed: &PeeredBed) -> Result<Vec<u8>> {
 }
 
 /// What became of the good probes on the LAN, both nodes', while something was done until an end.
-fn watch(bed: &PeeredBed, findings: &mut Findings, attack: impl FnOnce(Moment) -> Result<()>) -> Result<()> {
+fn watch(bed: &PeeredBed, findings: &mut Findings, attack: impl FnOnce(Moment) -> Result<u64>) -> Result<()> {
     let lab = &bed.rig.lab;
     let (namespace, port) = (lab.fabric.namespace(), lab.port(ACTIVE, Leg::Lan));
     let transitions = Transitions::mark(&bed.rig.pair)?;
-    let (before, refused, arrived) = (probes(bed)?, refused(bed)?, handed_over(namespace, &port)?);
+    let (before, refused) = (probes(bed)?, refused(bed)?);
+    let (arrived, full) = (handed_over(namespace, &port)?, turned_away(namespace, &port)?);
     let begin = Moment::now();
-    attack(begin + SPAN)?;
+    let offered = attack(begin + SPAN)?;
     let took = begin.elapsed().as_secs_f64();
-    let arrived = handed_over(namespace, &port)? - arrived;
+    let (arrived, full) = (handed_over(namespace, &port)? - arrived, turned_away(namespace, &port)? - full);
     let (after, refused) = (probes(bed)?, self::refused(bed)? - refused);
     let grown: Vec<u64> = after.iter().zip(&before).map(|(after, before)| after - before).collect();
     let &[sent, lost, void] = grown.as_slice() else { anyhow::bail!("three counters of probes") };
     let percent = |count: u64| 100.0 * count as f64 / sent.max(1) as f64;
+    findings.add("bad probes sent", "/s", offered as f64 / took);
     findings.add("frames that reached the Active", "/s", arrived as f64 / took);
+    findings.add("frames that found its ring full", "/s", full as f64 / took);
     findings.add("refused for their MAC", "/s", refused as f64 / took);
     findings.add("good probes sent", "probes", sent as f64);
     findings.add("good probes lost", "%", percent(lost));

@@ -4,6 +4,7 @@
 //! Promises of the product are checked in every trial; a trial that breaks one goes into the results with the logs'
 //! tails, and the program fails. keepalived is only measured.
 
+#[expect(dead_code, reason = "shared with the peers' benches, which use all of it")]
 #[path = "../bench/flood.rs"]
 mod flood;
 #[path = "../bench/graceful.rs"]
