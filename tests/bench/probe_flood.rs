@@ -1,7 +1,6 @@
 //! Probes with a bad MAC, as fast as they can be sent, at the Active's path on the LAN: what becomes of the good ones.
 //!
-//! The attacker would be another machine: its own work goes behind everything else on the lab's processors, and the Active's
-//! receive work before whatever has normal priority there, as an interrupt would.
+//! The attacker would be another machine: its own work goes behind everything else on the lab's processors.
 
 use crate::flood::{Rate, handed_over, send_until, turned_away};
 use crate::peered::{ACTIVE, PeeredBed};
@@ -12,7 +11,7 @@ use holdfast_lab::Moment;
 use holdfast_lab::fabric::attach_foreign_xdp;
 use holdfast_lab::gateway_pair::Product;
 use holdfast_lab::packet_socket::PacketSocket;
-use holdfast_lab::processors::{self, ReceiveThread};
+use holdfast_lab::processors;
 use holdfast_lab::topology::{Leg, Side};
 use holdfast_lab::xdp_tools::FrameCannon;
 use serde_json::Value;
@@ -44,8 +43,6 @@ pub(crate) fn run(session: &mut Session) {
         let bed = PeeredBed::start(Product::Holdfast, INTERVAL, CHECK)?;
         // What sends by XDP must have XDP on.
         attach_foreign_xdp(&bed.rig.lab.client, Leg::Lan.interface())?;
-        let active = bed.rig.lab.gateway(ACTIVE);
-        ReceiveThread::start(active, Leg::Lan.interface(), processors::count() - 1)?.go_first()?;
         Ok(bed)
     };
     let case = format!("checks every {} ms", CHECK.as_millis());
