@@ -39,7 +39,7 @@ pub type MacKey = [u64; 2];
 #[derive(Clone, Copy, Debug)]
 pub struct NodePolicy {
     pub head: Head,
-    /// 32-bit name of the cluster, derived from the secret.
+    /// 32-bit name of the cluster. The start of the SHA-256 of its name.
     pub cluster: u32,
     /// Start counter (high half) and random number (low half) of this run.
     pub incarnation: u64,
@@ -83,9 +83,9 @@ pub mod peer_flag {
     pub const PLAIN: u16 = 1;
 }
 
-/// What the controller says about a peer.
+/// What the controller says about a peer. It cannot be printed: it holds keys.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct PeerPolicy {
     pub head: Head,
     /// Its number; 0 is an empty slot.

@@ -13,7 +13,7 @@ use super::order_queue::{OrderQueue, Taken};
 use super::packet_socket::{Outbound, PacketSocket};
 use super::schedule::{Due, Schedule};
 use crate::runtime::clock;
-use crate::runtime::realtime::{self, Outcome, RealtimePriority};
+use crate::runtime::realtime::{self, Outcome, RealtimePriority, Reservation};
 use holdfast_engine::{Duration, Instant, RouterId};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -137,7 +137,8 @@ impl AdvertSender {
         let thread = std::thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
             // Signals belong to the main thread.
             let _ = SigSet::all().thread_block();
-            let _ = report.send(realtime::enter_realtime(options.priority));
+            let scheduling = realtime::enter_reserved(Reservation::TIMEKEEPER, options.priority);
+            let _ = report.send(scheduling);
             AdvertThread::new(socket, shared_wake, timer, queue).run();
         })?;
         let scheduling = reported.recv().map_err(|_| io::Error::other("the advert thread did not start"))?;

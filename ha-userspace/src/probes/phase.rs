@@ -1,4 +1,4 @@
-//! When a path's next request leaves. Pure: instants and chance come in.
+//! When a peer's next requests leave. Pure: instants and chance come in.
 //!
 //! Drift-free: the next request is due one interval after the last was due, however late it left, and whole intervals
 //! that passed meanwhile are skipped without a burst. Jitter only ever moves a request ahead of its due instant, so that
@@ -10,7 +10,7 @@ use holdfast_engine::{Duration, Instant};
 /// Greatest jitter: a quarter of the interval.
 const JITTER_DIVISOR: u64 = 4;
 
-/// The schedule of one path.
+/// The schedule of one peer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Phase {
     interval: Duration,
@@ -34,8 +34,8 @@ impl Phase {
         self.due.max(self.at)
     }
 
-    /// A request left, or failed to, at `sent`. The next has three quarters of an interval to be answered in at least,
-    /// also when this one was late.
+    /// Requests left, or failed to, until `sent`. The next have three quarters of an interval to be answered in at least,
+    /// also when these were late.
     pub(super) fn sent(&mut self, sent: Instant, jitter: &mut Jitter) {
         let most = self.interval.scaled(1, JITTER_DIVISOR);
         let window = self.interval.scaled(JITTER_DIVISOR - 1, JITTER_DIVISOR);

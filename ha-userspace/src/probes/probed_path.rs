@@ -1,11 +1,11 @@
-//! A path that is probed: one request an interval, one open check, and the link-local address told beside it.
+//! A path that is probed: one request at each of its peer's instants, one open check, and the link-local address told
+//! beside it.
 //!
 //! A check begins with a request and ends when the next request is due; `judgement` says how. What a check changes goes
 //! into the peer's monitor.
 
 use super::judgement::{Ending, OpenCheck, VoidCause};
 use super::paths::{Place, ProbePath};
-use super::phase::Phase;
 use super::prober::{Common, ProbeEvent, Surroundings};
 use super::readings::Reading;
 use super::sockets::{ProbeFailure, Route, Wire};
@@ -20,7 +20,6 @@ const ADDRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct ProbedPath {
     config: ProbePath,
-    phase: Phase,
     open: Option<OpenCheck>,
     last_sequence: u64,
     /// As last read.
@@ -38,10 +37,9 @@ pub(super) struct Speaker<'a> {
 }
 
 impl ProbedPath {
-    pub(super) fn new(config: ProbePath, phase: Phase) -> Self {
+    pub(super) fn new(config: ProbePath) -> Self {
         Self {
             config,
-            phase,
             open: None,
             last_sequence: 0,
             reading: Reading::default(),
@@ -54,19 +52,12 @@ impl ProbedPath {
         self.config.remote == remote
     }
 
-    /// Takes over where the path leads now. An open check whose request went another way ends unjudged; an address that
-    /// is new is told at once.
-    pub(super) fn configure(
-        &mut self,
-        now: Instant,
-        config: &ProbePath,
-        phase: Option<Phase>,
-        same_self: bool,
-    ) {
-        if phase.is_some() || !same_self || self.config != *config {
+    /// Takes over where the path leads now. An open check ends unjudged if its request went another way, or `anew`; an
+    /// address that is new is told at once.
+    pub(super) fn configure(&mut self, now: Instant, config: &ProbePath, anew: bool) {
+        if anew || self.config != *config {
             self.open = None;
         }
-        self.phase = phase.unwrap_or(self.phase);
         let told = self.address_due.and(link_local(&self.config));
         self.config = config.clone();
         match link_local(config) {
@@ -74,14 +65,6 @@ impl ProbedPath {
             address if address == told => {}
             _ => self.address_due = Some(now),
         }
-    }
-
-    pub(super) fn next_due(&self) -> Instant {
-        self.address_due.map_or(self.phase.at(), |due| due.min(self.phase.at()))
-    }
-
-    pub(super) const fn check_due(&self) -> Instant {
-        self.phase.at()
     }
 
     pub(super) const fn address_due(&self) -> Option<Instant> {
@@ -108,9 +91,10 @@ impl ProbedPath {
         Some(reading)
     }
 
-    /// Ends the check that is open, into `monitor`, and begins the next.
+    /// Ends the check that is open, into `monitor`, and begins the next, both due at `due`.
     pub(super) fn check<W: Wire>(
         &mut self,
+        due: Instant,
         speaker: &mut Speaker<'_>,
         monitor: &mut PeerMonitor,
         around: &mut Surroundings<'_, W>,
@@ -118,29 +102,24 @@ impl ProbedPath {
         let reading = self.read(around);
         let frames_in = around.readings.frames_in(self.config.slots);
         if let Some(open) = self.open.take() {
-            let ending = Ending {
-                reading,
-                last_sequence: self.last_sequence,
-                due: self.phase.due(),
-                now: (around.clock)(),
-                frames_in,
-            };
+            let ending =
+                Ending { reading, last_sequence: self.last_sequence, due, now: (around.clock)(), frames_in };
             let (check, cause) = open.judge(&ending, &speaker.common.checks);
             self.counters.last_void = cause.or(self.counters.last_void);
             if let Some(change) = monitor.checked(ending.now, speaker.path, check).path {
                 (around.events)(ProbeEvent::PathHealth { peer: speaker.peer, path: speaker.path, change });
             }
         }
-        self.begin_check(speaker, frames_in, around);
+        self.begin_check(due, speaker, frames_in, around);
     }
 
     fn begin_check<W: Wire>(
         &mut self,
+        due: Instant,
         speaker: &mut Speaker<'_>,
         frames_in: Option<u64>,
         around: &mut Surroundings<'_, W>,
     ) {
-        let due = self.phase.due();
         let sent = self.send_request(speaker, around);
         // After sending: a request that was held up on its way out is late too.
         let left = (around.clock)();
@@ -160,7 +139,6 @@ impl ProbedPath {
             named: self.reading.their_incarnation,
             frames_in,
         });
-        self.phase.sent(left, &mut speaker.common.jitter);
     }
 
     /// A request beside the checks.

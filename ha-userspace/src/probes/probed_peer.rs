@@ -1,7 +1,7 @@
 //! A peer that is probed: its paths, its key, and what is held of it.
 //!
-//! The checks of every path go into one monitor; what it says passes through `verdict` before it is told. It never sends
-//! by itself.
+//! All paths are checked in one wake-up: a verdict over all of them waits for the last, so apart they would only make it
+//! later. The checks go into one monitor; what it says passes through `verdict` before it is told. Nothing is sent here.
 
 use super::keys::PairKeys;
 use super::paths::ProbePeer;
@@ -16,6 +16,7 @@ use holdfast_engine::{CheckSettings, Instant, PathIndex, PeerId, PeerMonitor};
 pub(super) struct ProbedPeer {
     id: PeerId,
     keys: PairKeys,
+    phase: Phase,
     monitor: PeerMonitor,
     verdict: Verdict,
     since: Option<Instant>,
@@ -30,10 +31,12 @@ fn path_index(position: usize) -> PathIndex {
 }
 
 impl ProbedPeer {
-    pub(super) fn new(id: PeerId, checks: CheckSettings) -> Self {
+    /// Its first checks begin at `start`.
+    pub(super) fn new(id: PeerId, checks: CheckSettings, start: Instant) -> Self {
         Self {
             id,
             keys: PairKeys::default(),
+            phase: Phase::new(start, checks.interval()),
             monitor: PeerMonitor::new(checks, 0),
             verdict: Verdict::default(),
             since: None,
@@ -42,30 +45,32 @@ impl ProbedPeer {
         }
     }
 
-    /// `starts` says when each path begins, if it begins anew.
+    /// With `start`, every check begins anew then. `same_self` is false when what the requests say of this node's identity
+    /// has changed.
     pub(super) fn configure(
         &mut self,
         now: Instant,
         checks: CheckSettings,
         wanted: &ProbePeer,
-        starts: Vec<Instant>,
-        same_pace: bool,
+        start: Option<Instant>,
         same_self: bool,
     ) {
         self.keys = wanted.keys.clone();
         self.changed = true;
+        if let Some(start) = start {
+            self.phase = Phase::new(start, checks.interval());
+        }
         let mut renewed = Vec::new();
         let mut known = std::mem::take(&mut self.paths).into_iter();
-        for (position, (config, start)) in wanted.numbered().iter().zip(starts).enumerate() {
-            let fresh = || Phase::new(start, checks.interval());
+        for (position, config) in wanted.numbered().iter().enumerate() {
             let mut path = match known.next().filter(|path| path.leads_to(config.remote)) {
                 Some(path) => path,
                 None => {
                     renewed.push(path_index(position));
-                    ProbedPath::new(config.clone(), fresh())
+                    ProbedPath::new(config.clone())
                 }
             };
-            path.configure(now, config, (!same_pace).then(fresh), same_self);
+            path.configure(now, config, start.is_some() || !same_self);
             self.paths.push(path);
         }
         // What it changes is told by `judge`, which also asks whether the peer is heard.
@@ -77,7 +82,9 @@ impl ProbedPeer {
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.paths.iter().map(ProbedPath::next_due).min()
+        let addresses = self.paths.iter().filter_map(ProbedPath::address_due).min();
+        let checks = (!self.paths.is_empty()).then(|| self.phase.at());
+        checks.into_iter().chain(addresses).min()
     }
 
     pub(super) fn run_due<W: Wire>(
@@ -86,13 +93,12 @@ impl ProbedPeer {
         common: &mut Common,
         around: &mut Surroundings<'_, W>,
     ) {
-        let mut ended = false;
         let key = self.keys.proving();
+        let due = (self.phase.at() <= horizon).then(|| self.phase.due());
         for (position, path) in self.paths.iter_mut().enumerate() {
             let mut speaker = Speaker { peer: self.id, path: path_index(position), key, common };
-            if path.check_due() <= horizon {
-                path.check(&mut speaker, &mut self.monitor, around);
-                ended = true;
+            if let Some(due) = due {
+                path.check(due, &mut speaker, &mut self.monitor, around);
             }
             // After the request, which makes us known to a peer that has just started.
             if path.address_due().is_some_and(|due| due <= horizon) {
@@ -100,7 +106,8 @@ impl ProbedPeer {
                 self.changed = true;
             }
         }
-        if ended {
+        if due.is_some() {
+            self.phase.sent((around.clock)(), &mut common.jitter);
             self.changed = true;
             self.judge(common.checks, around);
         }

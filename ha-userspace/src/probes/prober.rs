@@ -15,7 +15,7 @@ use ha_common::wire::probe::PATH_BITS;
 use holdfast_engine::{CheckSettings, Duration, Health, HealthChange, Instant, PathIndex, PeerId};
 use std::collections::BTreeMap;
 
-/// The first requests of paths are spread over an interval, but over no more than this.
+/// The first requests to the peers are spread over an interval, but over no more than this.
 const LONGEST_SPREAD: Duration = Duration::from_millis(100);
 /// Requests due within this part of an interval, and within the window that adverts have, leave in one wake-up.
 const BATCH_DIVISOR: u64 = 64;
@@ -104,15 +104,15 @@ impl Prober {
         let same_self = identity == common.identity && settings.port == common.port;
         (common.identity, common.checks, common.port) = (identity, settings.checks, settings.port);
 
-        let all = settings.peers.iter().map(|peer| peer.numbered().len()).sum::<usize>().max(1) as u64;
+        let all = settings.peers.len().max(1) as u64;
         let spread = settings.checks.interval().min(LONGEST_SPREAD);
-        let mut starts = (0..all).map(|place| now + spread.scaled(place, all));
         let mut known = std::mem::take(&mut self.peers);
-        for wanted in settings.peers {
-            let starts = starts.by_ref().take(wanted.numbered().len()).collect();
-            let mut peer =
-                known.remove(&wanted.peer).unwrap_or_else(|| ProbedPeer::new(wanted.peer, settings.checks));
-            peer.configure(now, settings.checks, &wanted, starts, same_pace, same_self);
+        for (place, wanted) in (0..).zip(settings.peers) {
+            let start = now + spread.scaled(place, all);
+            let mut peer = known
+                .remove(&wanted.peer)
+                .unwrap_or_else(|| ProbedPeer::new(wanted.peer, settings.checks, start));
+            peer.configure(now, settings.checks, &wanted, (!same_pace).then_some(start), same_self);
             self.peers.insert(wanted.peer, peer);
         }
         let peers = &self.peers;

@@ -275,6 +275,24 @@ fn one_cut_path_of_two_is_the_paths_affair() {
 }
 
 #[test]
+fn a_peer_is_asked_on_all_its_paths_at_once_and_found_silent_at_one_instant() {
+    let mut bench = Bench::healthy(3);
+    bench.cut([0, 1, 2]);
+    let begin = bench.now.get();
+    for _ in 0..3 {
+        bench.step_late(Duration::ZERO);
+        let sent: Vec<u8> = bench.take_sent().into_iter().map(|(path, _)| path).collect();
+        assert_eq!(sent, [0, 1, 2]);
+    }
+    assert_eq!(bench.events, []);
+    bench.step_late(Duration::ZERO);
+    let told = std::mem::take(&mut bench.events);
+    assert_eq!(told.len(), 4, "three paths and the peer: {told:?}");
+    let took = bench.now.get().since(begin);
+    assert!(took <= INTERVAL.scaled(4, 1), "four intervals at most: {took:?}");
+}
+
+#[test]
 fn a_late_sender_counts_against_itself() {
     let mut bench = Bench::healthy(1);
     bench.cut([0]);

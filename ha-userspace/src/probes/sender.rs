@@ -12,7 +12,7 @@ use super::standing::Standing;
 use super::status::{PeerStatus, StatusBoard};
 use crate::effects::order_queue::{OrderQueue, Taken};
 use crate::runtime::clock;
-use crate::runtime::realtime::{self, Outcome, RealtimePriority};
+use crate::runtime::realtime::{self, Outcome, RealtimePriority, Reservation};
 use holdfast_engine::Instant;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -75,7 +75,8 @@ impl ProbeSender {
         let thread = std::thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
             // Signals belong to the main thread.
             let _ = SigSet::all().thread_block();
-            let _ = report.send(realtime::enter_realtime(options.priority));
+            let scheduling = realtime::enter_reserved(Reservation::TIMEKEEPER, options.priority);
+            let _ = report.send(scheduling);
             let thread = ProbeThread {
                 queue,
                 taken: Vec::new(),

@@ -1,10 +1,14 @@
 //! Real-time scheduling for the threads that must not be late, and memory that stays resident.
 //!
-//! Each thread asks for itself and reports what it got; nothing here fails a start. The caller warns once, with
-//! [`Outcome::warning`], where the host refuses.
+//! A thread that keeps time (adverts, probes) asks for a reserved part of a processor (`SCHED_DEADLINE`), which no
+//! `SCHED_FIFO` task of the host precedes, however high its priority, nor the time that the kernel reserves for normal
+//! tasks (its fair server stops `SCHED_FIFO` for up to 50 ms a second). Where that is refused, and for every other
+//! thread, `SCHED_FIFO`. Each thread asks for itself and reports what it got; nothing here fails a start. The caller warns
+//! once, with [`Outcome::warning`], where the host refuses.
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 /// Nice value asked for where real-time scheduling is refused: the best there is.
 const FALLBACK_NICE: i32 = -20;
@@ -34,9 +38,26 @@ impl RealtimePriority {
     }
 }
 
+/// A part of one processor that a thread may count on: `runtime` in every `period`. What others leave of theirs it may use
+/// as well (`SCHED_FLAG_RECLAIM`), so that a burst does not wait for the next period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    runtime: Duration,
+    period: Duration,
+}
+
+impl Reservation {
+    /// For a thread that wakes for short work at exact instants. Two of these fit on a host with one processor, where
+    /// the kernel lets 90 % of it be reserved.
+    pub const TIMEKEEPER: Self =
+        Self { runtime: Duration::from_micros(500), period: Duration::from_millis(2) };
+}
+
 /// What a thread got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// `SCHED_DEADLINE` with what was asked for.
+    Reserved(Reservation),
     /// `SCHED_FIFO` at the priority asked for.
     Realtime(RealtimePriority),
     /// Normal scheduling at nice -20. `errno` of the refused request.
@@ -49,7 +70,7 @@ impl Outcome {
     /// What to tell the operator, once: what happened, what it means, what to do. `None` when all is well.
     pub fn warning(self) -> Option<String> {
         let (errno, got) = match self {
-            Self::Realtime(_) => return None,
+            Self::Reserved(_) | Self::Realtime(_) => return None,
             Self::Nice { errno } => (errno, "runs at nice -20 instead"),
             Self::Normal { errno } => (errno, "runs at normal priority"),
         };
@@ -65,11 +86,33 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Reserved(Reservation { runtime, period }) => {
+                write!(f, "SCHED_DEADLINE {runtime:?} of {period:?}")
+            }
             Self::Realtime(priority) => write!(f, "SCHED_FIFO {}", priority.0),
             Self::Nice { .. } => write!(f, "nice {FALLBACK_NICE}"),
             Self::Normal { .. } => f.write_str("normal"),
         }
     }
+}
+
+/// Asks for a part of a processor for the calling thread, then as [`enter_realtime`]. The kernel refuses it to a thread
+/// that is kept to some of the processors, and where too much of them is reserved.
+pub fn enter_reserved(reservation: Reservation, priority: RealtimePriority) -> Outcome {
+    let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+    let attributes = libc::sched_attr {
+        size: size_of::<libc::sched_attr>() as u32,
+        sched_policy: libc::SCHED_DEADLINE as u32,
+        sched_flags: (libc::SCHED_FLAG_RESET_ON_FORK | libc::SCHED_FLAG_RECLAIM) as u64,
+        sched_nice: 0,
+        sched_priority: 0,
+        sched_runtime: nanos(reservation.runtime),
+        sched_deadline: nanos(reservation.period),
+        sched_period: nanos(reservation.period),
+    };
+    // SAFETY: pid 0 is the calling thread, `attributes` outlives the call and states its own size.
+    let refused = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    if refused == 0 { Outcome::Reserved(reservation) } else { enter_realtime(priority) }
 }
 
 /// Asks for `SCHED_FIFO` for the calling thread, then for nice -20, then accepts what there is. Children do not
@@ -119,21 +162,56 @@ mod tests {
         assert_eq!(RealtimePriority::new(100), None);
     }
 
+    /// What `request` got in a thread of its own, and the policy that the kernel has for it.
+    fn asked(request: fn() -> Outcome) -> (Outcome, i32) {
+        let seen = std::thread::spawn(move || {
+            let outcome = request();
+            // SAFETY: pid 0 is the calling thread.
+            (outcome, unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK)
+        });
+        seen.join().unwrap()
+    }
+
+    fn policy_of(outcome: Outcome) -> i32 {
+        match outcome {
+            Outcome::Reserved(_) => libc::SCHED_DEADLINE,
+            Outcome::Realtime(_) => libc::SCHED_FIFO,
+            Outcome::Nice { .. } | Outcome::Normal { .. } => libc::SCHED_OTHER,
+        }
+    }
+
     #[test]
     fn the_outcome_is_what_the_kernel_says() {
-        let seen = std::thread::spawn(|| {
-            let outcome = enter_realtime(RealtimePriority::EFFECTS);
-            // SAFETY: pid 0 is the calling thread.
-            (outcome, unsafe { libc::sched_getscheduler(0) })
-        });
-        let (outcome, policy) = seen.join().unwrap();
-        match outcome {
-            Outcome::Realtime(_) => assert_eq!(policy & !libc::SCHED_RESET_ON_FORK, libc::SCHED_FIFO),
-            Outcome::Nice { .. } | Outcome::Normal { .. } => {
-                assert_eq!(policy & !libc::SCHED_RESET_ON_FORK, libc::SCHED_OTHER);
-            }
-        }
+        let (outcome, policy) = asked(|| enter_realtime(RealtimePriority::EFFECTS));
+        assert_eq!(policy, policy_of(outcome));
         assert_eq!(outcome.warning().is_none(), matches!(outcome, Outcome::Realtime(_)));
+    }
+
+    #[test]
+    fn a_reservation_is_what_the_kernel_says() {
+        let (outcome, policy) = asked(|| enter_reserved(Reservation::TIMEKEEPER, RealtimePriority::ADVERTS));
+        assert_eq!(policy, policy_of(outcome));
+        let well = matches!(outcome, Outcome::Reserved(_) | Outcome::Realtime(_));
+        assert_eq!(outcome.warning().is_none(), well);
+    }
+
+    #[test]
+    fn a_thread_kept_to_one_processor_of_several_falls_back() {
+        let (outcome, policy) = asked(|| {
+            let mut one = nix::sched::CpuSet::new();
+            one.set(0).unwrap();
+            nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &one).unwrap();
+            enter_reserved(Reservation::TIMEKEEPER, RealtimePriority::ADVERTS)
+        });
+        let several = std::thread::available_parallelism().unwrap().get() > 1;
+        assert_eq!(policy, policy_of(outcome));
+        assert!(!several || !matches!(outcome, Outcome::Reserved(_)), "{outcome}");
+    }
+
+    #[test]
+    fn outcomes_are_named_as_the_kernel_names_them() {
+        assert_eq!(Outcome::Reserved(Reservation::TIMEKEEPER).to_string(), "SCHED_DEADLINE 500µs of 2ms");
+        assert_eq!(Outcome::Realtime(RealtimePriority::PROBES).to_string(), "SCHED_FIFO 52");
     }
 
     #[test]
