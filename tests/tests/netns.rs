@@ -53,6 +53,8 @@ mod peers_bench;
 mod peers_cuts;
 #[path = "../netns/peers_hold.rs"]
 mod peers_hold;
+#[path = "../netns/peers_muzzled.rs"]
+mod peers_muzzled;
 #[path = "../netns/peers_planned.rs"]
 mod peers_planned;
 #[path = "../netns/peers_secrets.rs"]

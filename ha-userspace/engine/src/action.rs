@@ -112,6 +112,8 @@ pub enum Notice {
     PeerHealthy { peer: PeerId },
     /// Messages in a peer's name carry wrong MACs and none is right: plain VRRP decides towards it.
     AuthenticationFailing { peer: PeerId },
+    /// This host's own packet filter lets no request to the peer out: plain VRRP decides towards it.
+    Muzzled { peer: PeerId },
     /// A peer says that it owns what this node owns.
     TwoOwners { router: RouterId, peer: PeerId },
     /// This node is no longer fit to own a router, or is again.

@@ -73,6 +73,7 @@ impl Engine {
             Input::PeerHealth { peer, health, silent_since } => {
                 self.peer_health(now, peer, health, silent_since);
             }
+            Input::Muzzled { peer, muzzled } => self.peer_muzzled(now, peer, muzzled),
             Input::Frames { interface, at } => {
                 self.frames.insert(interface, at);
             }

@@ -87,6 +87,8 @@ pub enum Input {
     Peer { peer: PeerId, report: PeerReport },
     /// The verdict of a peer's checks changed. `silent_since`: first missed check of the row that made it unhealthy.
     PeerHealth { peer: PeerId, health: PeerHealth, silent_since: Option<Instant> },
+    /// This host lets no request to the peer out, or does again.
+    Muzzled { peer: PeerId, muzzled: bool },
     /// Frames of any kind were last received on an interface at `at`.
     Frames { interface: InterfaceId, at: Instant },
     /// How fit this node is to own a router.

@@ -112,6 +112,19 @@ impl Engine {
         }
     }
 
+    /// Whether this host lets requests to a peer out. A forger on the segment has no part in that, so the peer's adverts may
+    /// count by themselves; otherwise two nodes whose filters were closed alike would both own.
+    pub(crate) fn peer_muzzled(&mut self, now: Instant, id: PeerId, muzzled: bool) {
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        if core::mem::replace(&mut peer.muzzled, muzzled) == muzzled {
+            return;
+        }
+        if muzzled {
+            self.out.push(Action::Notify(Notice::Muzzled { peer: id }));
+        }
+        self.review_trust(now, id);
+    }
+
     /// The verdict of a peer's checks.
     pub(crate) fn peer_health(
         &mut self,
@@ -122,15 +135,15 @@ impl Engine {
     ) {
         let Some(peer) = self.peers.get_mut(id) else { return };
         let before = core::mem::replace(&mut peer.health, health);
-        let owned = peer.report.owned;
+        let (owned, muzzled) = (peer.report.owned, peer.muzzled);
         if before == health {
             return;
         }
         if health == PeerHealth::Unhealthy {
             self.out.push(Action::Notify(Notice::PeerUnhealthy { peer: id }));
             // One that was never heard of in this run has not fallen silent: adverts tell whether it owns. So they do of one
-            // that may live under another secret.
-            if before == PeerHealth::Healthy && !self.peers.is_attacked(id, now) {
+            // that may live under another secret, or that was not asked.
+            if before == PeerHealth::Healthy && !muzzled && !self.peers.is_attacked(id, now) {
                 let since = self.peers.silent_from(silent_since, now);
                 self.take_over_from(now, id, owned, since);
             }

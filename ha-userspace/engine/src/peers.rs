@@ -89,6 +89,8 @@ pub(crate) struct Peer {
     authenticated: bool,
     /// Only wrong MACs came in its name, and nothing right since.
     pub(crate) failing: bool,
+    /// This host lets no request to it out, so that it cannot answer.
+    pub(crate) muzzled: bool,
     /// Its adverts count without being borne out; as last told to the data plane.
     pub(crate) plain: Option<bool>,
     /// When its failing authentication was last told.
@@ -101,10 +103,10 @@ impl Peer {
         self.report.owned.contains(unit) && self.report.lease_until > now
     }
 
-    /// Whether its adverts are to count by themselves: it has not proven its key yet, or its authentication is failing, which
-    /// plain VRRP must then survive.
+    /// Whether its adverts are to count by themselves: it has not proven its key yet, its authentication is failing, or
+    /// this host itself keeps us from asking. Plain VRRP must then do.
     pub(crate) const fn is_plain(&self) -> bool {
-        !self.authenticated || self.failing
+        !self.authenticated || self.failing || self.muzzled
     }
 }
 

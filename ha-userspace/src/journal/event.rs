@@ -115,6 +115,9 @@ pub enum NoticeEvent {
     AuthenticationFailing {
         peer: String,
     },
+    Muzzled {
+        peer: String,
+    },
     TwoOwners {
         router: String,
         peer: String,
@@ -252,6 +255,7 @@ impl Event {
             },
             Notice::PeerUnhealthy { peer } => NoticeEvent::PeerUnhealthy { peer: names.peer(*peer) },
             Notice::PeerHealthy { peer } => NoticeEvent::PeerHealthy { peer: names.peer(*peer) },
+            Notice::Muzzled { peer } => NoticeEvent::Muzzled { peer: names.peer(*peer) },
             Notice::AuthenticationFailing { peer } => {
                 NoticeEvent::AuthenticationFailing { peer: names.peer(*peer) }
             }
@@ -347,6 +351,7 @@ pub(crate) mod samples {
             Notice::PeerUnhealthy { peer: PeerId(0) },
             Notice::PeerHealthy { peer: PeerId(0) },
             Notice::AuthenticationFailing { peer: PeerId(0) },
+            Notice::Muzzled { peer: PeerId(0) },
             Notice::TwoOwners { router, peer: PeerId(0) },
             Notice::Fitness { router, unfit: Some(Cause::RequirementFailed) },
             Notice::Fitness { router, unfit: None },

@@ -145,6 +145,10 @@ pub fn notice(notice: &NoticeEvent) -> String {
             "peer {peer}: only messages with wrong MACs come in its name; plain VRRP decides towards it. Compare \
              ha.secret_files on both nodes"
         ),
+        NoticeEvent::Muzzled { peer } => format!(
+            "peer {peer}: a packet filter of this host lets no probe to it out; plain VRRP decides towards it. Let UDP from \
+             and to ha.port out"
+        ),
         NoticeEvent::TwoOwners { router, peer } => {
             format!("{router}: {peer} says that it owns it too; check the segment between the two")
         }
@@ -339,6 +343,8 @@ mod tests {
                 "peer gw-b: heard again",
                 "peer gw-b: only messages with wrong MACs come in its name; plain VRRP decides towards it. Compare \
                  ha.secret_files on both nodes",
+                "peer gw-b: a packet filter of this host lets no probe to it out; plain VRRP decides towards it. Let UDP from \
+                 and to ha.port out",
                 "lan: gw-b says that it owns it too; check the segment between the two",
                 "lan: not fit to own it, runs at priority 1: a requirement is not met (links or checks)",
                 "lan: fit to own it again",

@@ -13,8 +13,11 @@ use super::status::{PathCounters, PathStatus};
 use ha_common::maps::peers::MacKey;
 use ha_common::wire::probe::Message;
 use holdfast_engine::{Duration, Instant, PathIndex, PathView, PeerId, PeerMonitor};
+use nix::errno::Errno;
 use std::net::{IpAddr, Ipv6Addr};
 
+/// What sending fails with where a packet filter of this host drops it.
+const FILTERED: Errno = Errno::EPERM;
 /// How often a link-local address is told.
 const ADDRESS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -26,6 +29,8 @@ pub(super) struct ProbedPath {
     reading: Reading,
     address_due: Option<Instant>,
     counters: PathCounters,
+    /// This host's own packet filter refused the last request.
+    filtered: bool,
 }
 
 /// Who speaks, to whom, on which path.
@@ -45,6 +50,7 @@ impl ProbedPath {
             reading: Reading::default(),
             address_due: None,
             counters: PathCounters::default(),
+            filtered: false,
         }
     }
 
@@ -69,6 +75,16 @@ impl ProbedPath {
 
     pub(super) const fn address_due(&self) -> Option<Instant> {
         self.address_due
+    }
+
+    /// Whether the last request was refused by this host's own packet filter, which says nothing about the peer.
+    pub(super) const fn is_filtered(&self) -> bool {
+        self.filtered
+    }
+
+    /// Whether the last request failed to leave.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.fault == Some(VoidCause::NotSent))
     }
 
     /// When the last request of the peer came here.
@@ -124,6 +140,7 @@ impl ProbedPath {
         // After sending: a request that was held up on its way out is late too.
         let left = (around.clock)();
         self.counters.maximum_lateness = self.counters.maximum_lateness.max(left.since(due));
+        self.filtered = sent == Err(ProbeFailure::Refused(FILTERED));
         let fault = match sent {
             Err(_) => Some(VoidCause::NotSent),
             Ok(_) if speaker.common.checks.is_late(due, left) => {

@@ -21,6 +21,10 @@ pub(super) struct ProbedPeer {
     verdict: Verdict,
     since: Option<Instant>,
     paths: Vec<ProbedPath>,
+    /// Rounds in a row in which no request left and this host's packet filter had refused one.
+    filtered_rounds: u32,
+    /// As told: this host lets no request out.
+    muzzled: bool,
     /// Since it was last shown.
     changed: bool,
 }
@@ -41,6 +45,8 @@ impl ProbedPeer {
             verdict: Verdict::default(),
             since: None,
             paths: Vec::new(),
+            filtered_rounds: 0,
+            muzzled: false,
             changed: true,
         }
     }
@@ -109,7 +115,21 @@ impl ProbedPeer {
         if due.is_some() {
             self.phase.sent((around.clock)(), &mut common.jitter);
             self.changed = true;
+            self.note_filter(common.checks, around);
             self.judge(common.checks, around);
+        }
+    }
+
+    /// A peer that we may not ask cannot be judged, and neither can what is said in its name: that is told before the verdict.
+    fn note_filter<W>(&mut self, checks: CheckSettings, around: &mut Surroundings<'_, W>) {
+        let none_left = self.paths.iter().all(ProbedPath::is_stuck);
+        let filtered = none_left && self.paths.iter().any(ProbedPath::is_filtered);
+        self.filtered_rounds = if filtered { self.filtered_rounds.saturating_add(1) } else { 0 };
+        let muzzled =
+            if self.muzzled { filtered } else { self.filtered_rounds >= checks.failure_threshold() };
+        if muzzled != self.muzzled {
+            self.muzzled = muzzled;
+            (around.events)(ProbeEvent::Muzzled { peer: self.id, muzzled });
         }
     }
 

@@ -30,6 +30,11 @@ pub enum ProbeEvent {
         path: PathIndex,
         change: HealthChange,
     },
+    /// A packet filter of this host lets no request to the peer out, on any path; or does again.
+    Muzzled {
+        peer: PeerId,
+        muzzled: bool,
+    },
     /// Over all paths of a peer, and over what is heard of it.
     PeerHealth {
         peer: PeerId,

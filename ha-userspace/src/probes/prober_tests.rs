@@ -353,6 +353,37 @@ fn what_cannot_be_sent_is_void_with_its_reason_and_not_for_ever() {
 }
 
 #[test]
+fn a_packet_filter_of_our_own_is_told_before_any_verdict_and_ends_with_the_first_request() {
+    let muzzled = |muzzled| ProbeEvent::Muzzled { peer: PEER, muzzled };
+    let mut bench = Bench::healthy(2);
+    bench.field.borrow_mut().refuse = Some(Errno::EPERM);
+    for round in 1..=2 {
+        bench.step_late(Duration::ZERO);
+        assert_eq!(bench.events, [], "round {round}");
+    }
+    bench.step_late(Duration::ZERO);
+    assert_eq!(bench.events, [muzzled(true)], "the threshold");
+    bench.intervals(10);
+    assert_eq!(bench.events.iter().filter(|event| **event == muzzled(true)).count(), 1, "told once");
+    assert_eq!(bench.peer_events().iter().map(|event| event.0).collect::<Vec<_>>(), [Health::Unhealthy]);
+    bench.field.borrow_mut().refuse = None;
+    bench.step_late(Duration::ZERO);
+    assert_eq!(bench.events, [muzzled(false)]);
+}
+
+#[test]
+fn what_the_peer_can_bring_about_is_no_packet_filter() {
+    let mut bench = Bench::healthy(1);
+    bench.field.borrow_mut().refuse = Some(Errno::EHOSTUNREACH);
+    bench.intervals(20);
+    assert!(
+        !bench.events.iter().any(|event| matches!(event, ProbeEvent::Muzzled { .. })),
+        "{:?}",
+        bench.events
+    );
+}
+
+#[test]
 fn a_peer_that_is_heard_is_not_unhealthy_until_it_falls_silent() {
     let mut bench = Bench::healthy(2);
     bench.cut([0, 1]);

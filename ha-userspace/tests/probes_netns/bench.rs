@@ -211,7 +211,7 @@ impl Bench {
         loop {
             match self.events.recv_timeout(DEADLINE).expect("a verdict about the peer") {
                 ProbeEvent::PeerHealth { health, silent_since, .. } => return (health, silent_since),
-                ProbeEvent::PathHealth { .. } => {}
+                ProbeEvent::PathHealth { .. } | ProbeEvent::Muzzled { .. } => {}
             }
         }
     }

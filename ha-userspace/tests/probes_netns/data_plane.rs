@@ -198,7 +198,7 @@ impl Pair {
         loop {
             match self.events.recv_timeout(DEADLINE).expect("a verdict about the peer") {
                 ProbeEvent::PeerHealth { health, .. } => return health,
-                ProbeEvent::PathHealth { .. } => {}
+                ProbeEvent::PathHealth { .. } | ProbeEvent::Muzzled { .. } => {}
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Whether a peer's adverts count by themselves, alarms about its authentication, and dual ownership.
 
 use crate::support::*;
-use holdfast_engine::{Action, EngineConfig, Input, Notice, PeerReport, Role};
+use holdfast_engine::{Action, EngineConfig, Input, Notice, PeerHealth, PeerReport, Role};
 
 const KEYED: [Action; 1] = [Action::TrustPeer { peer: PEER, plain: false }];
 const ALARM: Action = Action::Notify(Notice::AuthenticationFailing { peer: PEER });
@@ -55,6 +55,18 @@ fn wrong_macs_with_nothing_right_for_the_window_make_it_plain_and_alarm() {
     bench.pass(centis(300));
     assert_eq!(bench.report(|_| both(attack)), []);
     assert_eq!(bench.report(ready_peer), KEYED);
+}
+
+#[test]
+fn a_peer_that_we_may_not_ask_is_plain_and_its_silence_no_verdict() {
+    let muzzle = |muzzled| Input::Muzzled { peer: PEER, muzzled };
+    let mut bench = Bench::keyed_backup();
+    let told = Action::Notify(Notice::Muzzled { peer: PEER });
+    assert_eq!(bench.input(muzzle(true)), [told, Action::TrustPeer { peer: PEER, plain: true }]);
+    assert_eq!(bench.input(muzzle(true)), [], "once");
+    let verdict = bench.health(PeerHealth::Unhealthy, Some(bench.now));
+    assert_eq!(causes(&verdict), [], "adverts decide: {verdict:?}");
+    assert_eq!(bench.input(muzzle(false)), KEYED);
 }
 
 #[test]

@@ -128,6 +128,9 @@ impl Controller {
                 self.read_peers(now)?;
                 self.engine.handle_input(now, Input::PeerHealth { peer, health, silent_since });
             }
+            ProbeEvent::Muzzled { peer, muzzled } => {
+                self.engine.handle_input(now, Input::Muzzled { peer, muzzled });
+            }
             ProbeEvent::PathHealth { .. } => self.read_peers(now)?,
         }
         Ok(())

@@ -104,6 +104,7 @@ fn input_of(event: Event, bench: &Bench) -> Option<Input> {
         Event::PeerOfAStranger => Input::Peer { peer: THIRD, report: owning_peer(bench.now) },
         Event::PeerUnhealthy => health(PeerHealth::Unhealthy),
         Event::PeerHealthy => health(PeerHealth::Healthy),
+        Event::PeerMuzzled => Input::Muzzled { peer: PEER, muzzled: true },
         Event::Frames => Input::Frames { interface: LAN, at: bench.now },
         Event::StandingSame => standing(Standing::default()),
         Event::StandingUnfit => standing(unfit()),
@@ -175,6 +176,7 @@ fn kind(input: &Input) -> &'static str {
         Input::Uncorroborated { .. } => "uncorroborated",
         Input::Peer { .. } => "peer",
         Input::PeerHealth { .. } => "peer-health",
+        Input::Muzzled { .. } => "muzzled",
         Input::Frames { .. } => "frames",
         Input::Standing { .. } => "standing",
         Input::StandDown { .. } => "stand-down",
@@ -183,7 +185,7 @@ fn kind(input: &Input) -> &'static str {
     }
 }
 
-const INPUT_KINDS: usize = 18;
+const INPUT_KINDS: usize = 19;
 
 #[test]
 fn the_table_has_every_kind_of_input() {

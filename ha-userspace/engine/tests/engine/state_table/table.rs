@@ -39,6 +39,7 @@ pub(super) enum Event {
     PeerOfAStranger,
     PeerUnhealthy,
     PeerHealthy,
+    PeerMuzzled,
     Frames,
     StandingSame,
     StandingUnfit,
@@ -342,6 +343,15 @@ pub(super) const TABLE: &[Row] = &[
         vouched: STILL_BACKUP,
         active: STILL_ACTIVE,
         releasing: STILL_ACTIVE,
+    },
+    Row {
+        // Where it is vouched for it has proven its key; elsewhere it is plain already.
+        event: Event::PeerMuzzled,
+        initialize: (Initialize, &["notify"]),
+        backup: (Backup, &["notify"]),
+        vouched: (Backup, &["notify", "trust plain"]),
+        active: (Active, &["notify"]),
+        releasing: (Active, &["notify"]),
     },
     Row {
         event: Event::Frames,
