@@ -30,16 +30,20 @@ const CALM: Duration = Duration::from_secs(90);
 const KEPT: &str = include_str!("regressions.jsonl");
 
 /// Plays a history to its end. Returns the simulated time.
-fn play(history: &History) -> (u64, Result<(), Violation>) {
+fn play(history: &History, is_told: bool) -> (u64, Result<(), Violation>) {
     let setting = history.setting.clone();
     let bounds = Bounds::of(&setting);
     let mut world = World::with(history.seed, setting, Some(bounds));
+    world.watch.is_told = is_told;
     let began = world.air.now;
     for (at, fault) in &history.faults {
         let due = began + at * MILLI_NS;
         world.run(Duration::from_nanos(due - world.air.now));
         if world.watch.violation.is_some() {
             break;
+        }
+        if is_told {
+            println!("{} s: {fault:?}", seconds(due));
         }
         world.apply(*fault);
     }
@@ -68,7 +72,7 @@ fn end_well(world: &mut World, history: &History) {
 }
 
 fn try_out(history: &History) -> (u64, Result<(), Violation>) {
-    catch_unwind(AssertUnwindSafe(|| play(history))).unwrap_or_else(|panic| {
+    catch_unwind(AssertUnwindSafe(|| play(history, false))).unwrap_or_else(|panic| {
         let what = panic.downcast_ref::<String>().cloned();
         let what = what.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         let what = what.unwrap_or_default();
@@ -101,8 +105,16 @@ fn cut_down(history: &History, kind: Kind) -> History {
 /// What a failing history is told as.
 fn tell(history: &History, violation: &Violation) -> String {
     let smallest = cut_down(history, violation.kind);
+    if number(SEED_VARIABLE).is_some() {
+        let _ = catch_unwind(AssertUnwindSafe(|| play(&smallest, true)));
+    }
     let found = try_out(&smallest).1.err().unwrap_or_else(|| violation.clone());
-    let mut text = format!("seed {}: {violation}\n  with {} of {} faults: {found}\n", history.seed, smallest.faults.len(), history.faults.len());
+    let mut text = format!(
+        "seed {}: {violation}\n  with {} of {} faults: {found}\n",
+        history.seed,
+        smallest.faults.len(),
+        history.faults.len()
+    );
     let start = crate::support::START.as_nanos();
     for (at, fault) in &smallest.faults {
         text += &format!("    at {} s: {fault:?}\n", seconds(start + at * MILLI_NS));
@@ -125,7 +137,9 @@ fn tell(history: &History, violation: &Violation) -> String {
 }
 
 fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}: a number")))
+    std::env::var(variable)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}: a number")))
 }
 
 #[test]
@@ -150,7 +164,7 @@ fn a_history_follows_from_its_seed_alone() {
         let (one, other) = (History::of(seed), History::of(seed));
         assert_eq!(serde_json::to_string(&one).unwrap(), serde_json::to_string(&other).unwrap());
         let again: History = serde_json::from_str(&serde_json::to_string(&one).unwrap()).unwrap();
-        assert_eq!(play(&one), play(&again));
+        assert_eq!(play(&one, false), play(&again, false));
     }
 }
 
@@ -161,12 +175,15 @@ fn no_history_breaks_an_invariant() {
     let next = AtomicU64::new(only.or(number(FIRST_VARIABLE)).unwrap_or(FIRST_SEED));
     let (first, simulated) = (next.load(Ordering::Relaxed), AtomicU64::new(0));
     let failures = std::sync::Mutex::new(Vec::new());
-    let workers = if only.is_some() { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
+    let workers =
+        if only.is_some() { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
     let began = std::time::Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                while simulated.load(Ordering::Relaxed) < wanted && failures.lock().unwrap().len() < MOST_FAILURES {
+                while simulated.load(Ordering::Relaxed) < wanted
+                    && failures.lock().unwrap().len() < MOST_FAILURES
+                {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     let history = History::of(seed);
                     let (span, outcome) = try_out(&history);

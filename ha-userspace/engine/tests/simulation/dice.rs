@@ -61,7 +61,9 @@ impl Clock {
         if self.rate == MILLION {
             return Instant::from_nanos(self.offset + now);
         }
-        Instant::from_nanos(self.offset + (u128::from(now) * u128::from(self.rate) / u128::from(MILLION)) as u64)
+        Instant::from_nanos(
+            self.offset + (u128::from(now) * u128::from(self.rate) / u128::from(MILLION)) as u64,
+        )
     }
 
     /// First true time at which it shows `reading` or more.

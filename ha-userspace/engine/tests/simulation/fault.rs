@@ -24,25 +24,62 @@ pub(crate) enum Fault {
     Freeze(usize, bool),
     Thaw(usize),
     /// From, to: what the one sends does not reach the other.
-    Cut { segment: usize, from: usize, to: usize, cut: bool },
+    Cut {
+        segment: usize,
+        from: usize,
+        to: usize,
+        cut: bool,
+    },
     /// Both ways, with everybody.
-    Isolate { segment: usize, node: usize, cut: bool },
-    Deaf { segment: usize, node: usize, deaf: bool },
-    Link { segment: usize, node: usize, up: bool },
-    Weather { segment: usize, weather: Weather },
-    Hosts { segment: usize, talk: bool },
+    Isolate {
+        segment: usize,
+        node: usize,
+        cut: bool,
+    },
+    Deaf {
+        segment: usize,
+        node: usize,
+        deaf: bool,
+    },
+    Link {
+        segment: usize,
+        node: usize,
+        up: bool,
+    },
+    Weather {
+        segment: usize,
+        weather: Weather,
+    },
+    Hosts {
+        segment: usize,
+        talk: bool,
+    },
     Unfit(usize, bool),
     Offset(usize, i16),
     Failover(usize),
     Shutdown(usize),
     /// What an order to the kernel takes, in milliseconds, and whether adding fails.
-    Effects { node: usize, millis: u64, fail: bool },
+    Effects {
+        node: usize,
+        millis: u64,
+        fail: bool,
+    },
     /// Greatest lateness of the controller's wake-ups.
-    Sluggish { node: usize, micros: u64 },
+    Sluggish {
+        node: usize,
+        micros: u64,
+    },
     LoseAddresses(usize),
     /// An advert in a node's name that it never sent.
-    Forge { router: usize, sender: usize, priority: u8 },
-    Bypass { node: usize, engage: bool },
+    Forge {
+        router: usize,
+        sender: usize,
+        priority: u8,
+    },
+    Bypass {
+        node: usize,
+        engage: bool,
+    },
     ReleaseLatch(usize),
     /// Everything is mended and every node runs.
     Mend,
@@ -123,7 +160,13 @@ impl World {
     }
 
     /// An advert in a node's name, before everybody else on the segment.
-    pub(crate) fn forge_advert(&mut self, router: usize, sender: usize, priority: u8, interval: Option<Duration>) {
+    pub(crate) fn forge_advert(
+        &mut self,
+        router: usize,
+        sender: usize,
+        priority: u8,
+        interval: Option<Duration>,
+    ) {
         let map = &self.nodes[sender].plane.routers[router];
         let interval = interval.unwrap_or(map.config.advertisement_interval);
         let frame = Frame { router: map.config.id, sender: sender as u8, priority, interval };

@@ -5,8 +5,8 @@
 
 use crate::setting::Setting;
 use holdfast_engine::{
-    BypassAction, BypassPolicy, BypassSettings, BypassSwitch, Cause, Duration, FlapEvent, FlapGovernor, FlapRecord,
-    FlapUnit, Instant, Position, Role, Standing, Transition,
+    BypassAction, BypassPolicy, BypassSettings, BypassSwitch, Cause, Duration, FlapEvent, FlapGovernor,
+    FlapRecord, FlapUnit, Instant, Position, Role, Standing, Transition,
 };
 
 /// The one link pair of a node that has any.
@@ -105,8 +105,7 @@ impl Fitness {
 
     /// The operator, or time, ends the latch.
     pub(crate) fn released(&mut self, by_operator: bool, now: Instant) {
-        let event =
-            if by_operator { self.governor.release() } else { self.governor.handle_timeout(now) };
+        let event = if by_operator { self.governor.release() } else { self.governor.handle_timeout(now) };
         if matches!(event, Some(FlapEvent::Released(_))) {
             self.policy.set_latched(false);
         }

@@ -9,8 +9,8 @@ use crate::fault::Fault;
 use crate::setting::Setting;
 use crate::support::*;
 use holdfast_engine::{
-    CheckSettings, Duration, FlapSettings, GroupId, InterfaceId, LatchRelease, RouterConfig, RouterId, Takeover,
-    UnitId, Version,
+    CheckSettings, Duration, FlapSettings, GroupId, InterfaceId, LatchRelease, RouterConfig, RouterId,
+    Takeover, UnitId, Version,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ const SETTLING_MS: u64 = 20_000;
 const SECOND_MS: u64 = 1_000;
 /// Priorities of nodes that differ in them.
 const PRIORITIES: [u8; 7] = [200, 150, 120, 100, 90, 80, 70];
+/// Checks within a lease, at least.
+const CHECKS_PER_LEASE: u64 = 3;
 /// Clocks are right to so many parts in a million.
 const CLOCK_PPM: u64 = 300;
 
@@ -66,7 +68,8 @@ fn setting(dice: &mut Dice) -> Setting {
     let common = interval(dice, version, nodes);
     let priorities = priorities(dice, nodes as usize);
     let preempt = dice.chance(80);
-    let delay = if dice.chance(20) { Duration::from_millis(scaled(dice, 1_000, 20_000)) } else { Duration::ZERO };
+    let delay =
+        if dice.chance(20) { Duration::from_millis(scaled(dice, 1_000, 20_000)) } else { Duration::ZERO };
     let mut routers = Vec::new();
     for priority in &priorities {
         let interval = if differ { interval(dice, version, nodes) } else { common };
@@ -79,13 +82,16 @@ fn setting(dice: &mut Dice) -> Setting {
         };
         routers.push(node_routers(&base, interfaces, grouped, peered));
     }
+    let checks = checks(dice, nodes);
+    let lease = Duration::from_millis(dice.pick(&[500, 1_000, 1_000, 1_000, 1_000, 2_000, 3_000]));
     Setting {
         routers,
         peered,
         paths,
-        checks: checks(dice, nodes),
+        checks,
         takeover: if dice.chance(25) { Takeover::AfterLease } else { Takeover::Fast },
-        lease: Duration::from_millis(dice.pick(&[500, 1_000, 1_000, 1_000, 1_000, 2_000, 3_000])),
+        // A word has to be renewed before its lease is over, or nobody can vouch for longer than that.
+        lease: lease.max(checks.interval().scaled(CHECKS_PER_LEASE, 1)),
         same_configuration: !differ,
         clocks: (0..nodes).map(|_| clock(dice)).collect(),
         flaps: flaps(dice),
@@ -94,7 +100,12 @@ fn setting(dice: &mut Dice) -> Setting {
     }
 }
 
-fn node_routers(base: &RouterConfig, interfaces: &[InterfaceId], grouped: bool, peered: bool) -> Vec<RouterConfig> {
+fn node_routers(
+    base: &RouterConfig,
+    interfaces: &[InterfaceId],
+    grouped: bool,
+    peered: bool,
+) -> Vec<RouterConfig> {
     let router = |(position, interface): (usize, &InterfaceId)| {
         let unit = if grouped { 0 } else { position as u8 };
         RouterConfig {
@@ -174,8 +185,11 @@ struct Script<'a> {
 
 fn faults(dice: &mut Dice, setting: &Setting) -> (Vec<(u64, Fault)>, u64) {
     let end = dice.between(8 * 60, 25 * 60) * SECOND_MS;
-    let mut segments: Vec<usize> =
-        setting.routers[0].iter().map(|config| segment_of(config.interface)).chain(setting.paths.clone()).collect();
+    let mut segments: Vec<usize> = setting.routers[0]
+        .iter()
+        .map(|config| segment_of(config.interface))
+        .chain(setting.paths.clone())
+        .collect();
     segments.sort_unstable();
     segments.dedup();
     let mut script = Script { dice, setting, segments, faults: Vec::new(), at: SETTLING_MS };
@@ -254,7 +268,10 @@ impl Script<'_> {
         self.spell(Fault::Cut { segment, from, to, cut: true }, Fault::Cut { segment, from, to, cut: false });
         if self.dice.chance(50) {
             let (from, to) = (to, from);
-            self.spell(Fault::Cut { segment, from, to, cut: true }, Fault::Cut { segment, from, to, cut: false });
+            self.spell(
+                Fault::Cut { segment, from, to, cut: true },
+                Fault::Cut { segment, from, to, cut: false },
+            );
         }
     }
 
@@ -265,8 +282,11 @@ impl Script<'_> {
                 Fault::Isolate { segment, node, cut: true },
                 Fault::Isolate { segment, node, cut: false },
             ),
-            1 => self.spell(Fault::Deaf { segment, node, deaf: true }, Fault::Deaf { segment, node, deaf: false }),
-            2 => self.spell(Fault::Link { segment, node, up: false }, Fault::Link { segment, node, up: true }),
+            1 => self
+                .spell(Fault::Deaf { segment, node, deaf: true }, Fault::Deaf { segment, node, deaf: false }),
+            2 => {
+                self.spell(Fault::Link { segment, node, up: false }, Fault::Link { segment, node, up: true })
+            }
             // Cut off from everybody everywhere: two sides that know nothing of each other.
             _ => {
                 for segment in self.segments.clone() {

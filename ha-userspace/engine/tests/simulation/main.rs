@@ -17,7 +17,11 @@ mod prober;
 mod scenarios;
 mod setting;
 #[path = "../engine/support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "the bench is the engine suite's; the simulation shares its numbers")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the bench is the engine suite's; the simulation shares its numbers"
+)]
 mod support;
 mod watch;
 mod world;

@@ -11,8 +11,8 @@ use crate::plane::{Plane, Record, Said, Verdict};
 use crate::prober::{Prober, Surroundings};
 use crate::setting::Setting;
 use holdfast_engine::{
-    Action, BypassAction, Duration, Engine, FlapRecord, FlapUnit, Health, Input, Instant, Notice, Role, RouterId,
-    Transition,
+    Action, BypassAction, Duration, Engine, FlapRecord, FlapUnit, Health, Input, Instant, Notice, Role,
+    RouterId, Transition,
 };
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -88,6 +88,7 @@ pub(crate) struct Node {
     mailbox: VecDeque<Input>,
     effects: Effects,
     pub(crate) burden: Burden,
+    was_hampered: bool,
     /// By router: next scheduled advert, and the interval.
     schedules: Vec<Option<(Instant, Duration)>>,
     lease_extended: Instant,
@@ -140,6 +141,7 @@ impl Node {
             mailbox: VecDeque::new(),
             effects: Effects::default(),
             burden: Burden::NONE,
+            was_hampered: false,
             schedules: vec![None; setting.routers[id].len()],
             lease_extended: now,
             planned_wake: now,
@@ -309,8 +311,24 @@ impl Node {
     /// Whether nothing but the network keeps this node from owning.
     pub(crate) fn is_able(&self, air: &Air) -> bool {
         let links = self.plane.routers.iter().all(|router| air.link_up(router.segment, self.id));
-        let effects = !self.burden.effects_fail && self.burden.effect_time <= ADDRESS_TIME;
-        self.runs() && links && effects && !self.is_stopping && self.fitness.policy.is_up()
+        self.runs() && links && !self.is_hampered() && !self.is_stopping && self.fitness.policy.is_up()
+    }
+
+    /// As [`Self::is_hampered`], or what was kept up then is not done yet.
+    pub(crate) fn waits_for_kernel(&mut self) -> bool {
+        let pending = || {
+            let active = |policy: holdfast_engine::PolicyWrite| policy.role == Role::Active;
+            let mut routers = self.plane.routers.iter();
+            !self.effects.queue.is_empty()
+                || routers.any(|router| !router.addressed && router.policy.is_some_and(active))
+        };
+        self.was_hampered = self.is_hampered() || (self.was_hampered && pending());
+        self.was_hampered
+    }
+
+    /// The kernel is slow with addresses, or refuses them.
+    pub(crate) fn is_hampered(&self) -> bool {
+        self.burden.effects_fail || self.burden.effect_time > ADDRESS_TIME
     }
 
     /// Whether hosts get an answer for the router's addresses from here.
@@ -385,7 +403,9 @@ impl Node {
     /// Adverts whose time has come; the schedule does not drift (V-085).
     fn advertise(&mut self, air: &mut Air, now: Instant) {
         for position in 0..self.schedules.len() {
-            let Some((at, interval)) = self.schedules[position].filter(|(at, _)| *at <= now) else { continue };
+            let Some((at, interval)) = self.schedules[position].filter(|(at, _)| *at <= now) else {
+                continue;
+            };
             let skipped = now.since(at).as_nanos() / interval.as_nanos();
             self.schedules[position] = Some((at + interval.scaled(skipped + 1, 1), interval));
             let priority = self.plane.routers[position].policy.map_or(0, |policy| policy.priority);

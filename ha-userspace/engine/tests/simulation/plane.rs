@@ -8,8 +8,8 @@
 use crate::air::{Frame, Message, SEGMENTS, Word, segment_of};
 use crate::setting::Setting;
 use holdfast_engine::{
-    Advert, Duration, Input, Instant, PathReport, PeerId, PeerReport, PolicyWrite, Role, RouterConfig, RouterId,
-    Units, Version,
+    Advert, Duration, Input, Instant, PathReport, PeerId, PeerReport, PolicyWrite, Role, RouterConfig,
+    RouterId, Units, Version,
 };
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -159,7 +159,7 @@ impl Plane {
             router.generation += 1;
             router.addressed = false;
         }
-        self.peers.iter_mut().for_each(|peer| peer.plain = true);
+        self.peers.fill(PeerMap { plain: true, ..PeerMap::default() });
     }
 
     pub(crate) fn at(&self, router: RouterId) -> &RouterMap {
@@ -185,7 +185,12 @@ impl Plane {
     }
 
     /// The engine's word on a router. Whether it revives a grant that was revoked for good.
-    pub(crate) fn write_policy(&mut self, router: RouterId, policy: PolicyWrite, now: Instant) -> Result<(), u64> {
+    pub(crate) fn write_policy(
+        &mut self,
+        router: RouterId,
+        policy: PolicyWrite,
+        now: Instant,
+    ) -> Result<(), u64> {
         let router = self.at_mut(router);
         let before = router.policy.replace(policy);
         let earlier = before.map_or(0, |before| before.epoch);
@@ -219,7 +224,13 @@ impl Plane {
     }
 
     /// An advert arrives.
-    pub(crate) fn advert(&mut self, frame: Frame, source: IpAddr, own_source: IpAddr, now: Instant) -> Verdict {
+    pub(crate) fn advert(
+        &mut self,
+        frame: Frame,
+        source: IpAddr,
+        own_source: IpAddr,
+        now: Instant,
+    ) -> Verdict {
         let Some(index) = self.routers.iter().position(|known| known.config.id == frame.router) else {
             return Verdict::Taken;
         };
@@ -252,7 +263,11 @@ impl Plane {
             if router.uncorroborated_told.is_none_or(|at| now.since(at) >= rested) {
                 router.uncorroborated_told = Some(now);
                 let peer = PeerId(u16::from(frame.sender));
-                self.ring.push_back(Record::Input(Input::Uncorroborated { router: frame.router, peer, advert }));
+                self.ring.push_back(Record::Input(Input::Uncorroborated {
+                    router: frame.router,
+                    peer,
+                    advert,
+                }));
             }
             return if advert.answered { Verdict::Answered } else { Verdict::Taken };
         }

@@ -194,9 +194,7 @@ impl Path {
         let challenged = (map.incarnation != open.named).then_some(Fault::Challenged);
         Some(match open.fault.or(gap).or(challenged) {
             None => Check::Missed,
-            Some(Fault::Late) => {
-                Check::Void { heard_others: around.frames(own, self.segment) > open.frames }
-            }
+            Some(Fault::Late) => Check::Void { heard_others: around.frames(own, self.segment) > open.frames },
             Some(Fault::NotSent | Fault::Challenged) => Check::Void { heard_others: true },
         })
     }

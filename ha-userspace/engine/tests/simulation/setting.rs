@@ -4,7 +4,8 @@ use crate::air::{MOST_NODES, SEGMENTS};
 use crate::dice::Clock;
 use crate::support::*;
 use holdfast_engine::{
-    CheckSettings, Duration, EngineConfig, FlapSettings, LatchRelease, PeerCheck, PeerId, RouterConfig, Takeover,
+    CheckSettings, Duration, EngineConfig, FlapSettings, LatchRelease, PeerCheck, PeerId, RouterConfig,
+    Takeover,
 };
 use serde::{Deserialize, Serialize};
 

@@ -4,10 +4,11 @@
 //! moment since which it lasts; the moment at which it will have lasted too long is known beforehand, so that nothing is
 //! missed between two steps.
 
-use crate::air::{Air, MOST_NODES};
+use crate::air::{Air, MOST_NODES, SEGMENTS};
+use crate::fitness::is_fault;
 use crate::node::Node;
 use crate::setting::Setting;
-use holdfast_engine::{Cause, Duration, FlapEvent, Role};
+use holdfast_engine::{Cause, Duration, FlapEvent, Role, Transition};
 use std::fmt;
 
 /// Clocks are right to so many parts in a million, with room.
@@ -25,6 +26,8 @@ pub(crate) struct Bounds {
     /// Two owners that hear each other.
     pub(crate) several: Duration,
     pub(crate) several_rough: Duration,
+    /// Two that have both given it up, and serve until a successor is heard.
+    pub(crate) several_releasing: Duration,
     /// Nobody for a node that could own itself.
     pub(crate) nobody: Duration,
     pub(crate) nobody_rough: Duration,
@@ -33,6 +36,7 @@ pub(crate) struct Bounds {
     pub(crate) lease: Duration,
     /// After the last change, until nothing moves any more.
     pub(crate) rest: Duration,
+    check: Duration,
 }
 
 impl Bounds {
@@ -51,10 +55,13 @@ impl Bounds {
         Bounds {
             several: slack(several),
             several_rough: slack(several.scaled(ROUGH_FACTOR, 1)),
+            // Skew_Time, which in VRRPv2 is counted in seconds, and an interval.
+            several_releasing: slack(several + interval + interval.max(Duration::from_secs(1))),
             nobody: slack(nobody),
             nobody_rough: slack(nobody.scaled(3, 1)),
             partial: REACTION,
             lease: slack(setting.lease),
+            check,
             rest: slack(REST + down.scaled(3, 1) + delays.max().unwrap_or(Duration::ZERO)),
         }
     }
@@ -133,6 +140,12 @@ struct Look {
     /// Routers that hosts get an answer for, and that are granted; one bit each.
     answers: u8,
     granted: u8,
+    /// Those it has given up and serves until a successor is heard.
+    releasing: u8,
+    /// The kernel is slow with addresses, or refuses them.
+    hampered: bool,
+    /// Nothing of its own speaks against it.
+    fit: bool,
     able: bool,
     runs: bool,
     engaged: bool,
@@ -163,6 +176,8 @@ pub(crate) struct Watch {
     seen_flaps: Vec<usize>,
     flaps: Vec<FlapCount>,
     deadline: u64,
+    /// Every transition and change of owners is printed.
+    pub(crate) is_told: bool,
     pub(crate) violation: Option<Violation>,
 }
 
@@ -184,6 +199,7 @@ impl Watch {
             seen_flaps: vec![0; nodes],
             flaps: vec![FlapCount::default(); nodes],
             deadline: u64::MAX,
+            is_told: false,
             violation: None,
         }
     }
@@ -191,10 +207,6 @@ impl Watch {
     /// When something will have lasted too long, unless it ends before.
     pub(crate) fn deadline(&self) -> u64 {
         self.deadline
-    }
-
-    pub(crate) fn owners(&self, router: usize) -> u8 {
-        self.owners[router]
     }
 
     /// Something was changed from outside.
@@ -226,13 +238,15 @@ impl Watch {
     /// A node has done something.
     pub(crate) fn look_at(&mut self, node: &mut Node, air: &Air) -> bool {
         if self.bounds.is_some() {
-            self.follow_transitions(node, air.now);
+            self.follow_transitions(node, air);
             if let Some(misdeed) = node.misdeeds.pop() {
                 self.report(Kind::Misdeed, air.now, format!("node {}: {misdeed}", node.id));
             }
         }
         let mut look = Look {
             able: node.is_able(air),
+            hampered: node.waits_for_kernel(),
+            fit: node.fitness.unfit.is_none() && !node.fitness.is_latched_without_bypass(),
             runs: node.runs(),
             engaged: node.wire.is_engaged(),
             latched: node.fitness.governor.is_latched(),
@@ -241,6 +255,8 @@ impl Watch {
         for position in 0..self.owners.len() {
             look.granted |= u8::from(node.is_granted(position, air)) << position;
             look.answers |= u8::from(node.answers(position, air)) << position;
+            let policy = node.plane.routers[position].policy;
+            look.releasing |= u8::from(policy.is_some_and(|policy| policy.priority == 0)) << position;
         }
         let before = self.looks[node.id];
         if look == before {
@@ -252,10 +268,22 @@ impl Watch {
             let bit = 1 << node.id;
             if look.answers & (1 << position) != 0 { *owners |= bit } else { *owners &= !bit }
         }
+        if self.is_told && before.answers != look.answers {
+            println!(
+                "{} s: node {} answers for routers {:#b}, granted {:#b}",
+                seconds(air.now),
+                node.id,
+                look.answers,
+                look.granted
+            );
+        }
+        if look.runs != before.runs {
+            self.disturbed_at = air.now;
+        }
         if look.latched != before.latched {
             self.disturbed_at = air.now;
             if !look.latched {
-                self.flaps[node.id].times.clear();
+                self.flaps[node.id] = FlapCount::default();
             }
         }
         true
@@ -282,33 +310,46 @@ impl Watch {
         let owns = |node: usize| owners & (1 << node) != 0;
         let joined = |a: usize, b: usize| air.reaches(segment, a, b) && air.reaches(segment, b, a);
         let pairs = (0..nodes.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
-        let several = owners.count_ones() > 1
-            && pairs.into_iter().any(|(a, b)| owns(a) && owns(b) && joined(a, b));
+        let mut several =
+            pairs.into_iter().filter(|(a, b)| owns(*a) && owns(*b) && joined(*a, *b)).peekable();
+        let is_several = several.peek().is_some();
+        // Two that give up at once serve on until one of them finds no successor.
+        let releases = |node: usize| self.looks[node].releasing & (1 << router) != 0;
+        let both_release = is_several && several.all(|(a, b)| releases(a) && releases(b));
         let check = setting.checks.interval();
         let rough = air.is_rough(segment, check);
-        let bound = if rough { bounds.several_rough } else { bounds.several };
-        self.several[router].show(air.now, several.then_some(bound));
+        let bound = match (rough, both_release) {
+            (true, _) => bounds.several_rough,
+            (false, true) => bounds.several_releasing,
+            (false, false) => bounds.several,
+        };
+        self.several[router].show(air.now, is_several.then_some(bound));
 
         let everywhere = setting.paths.iter().copied().chain([segment]);
         let rough = everywhere.into_iter().any(|segment| air.is_rough(segment, check));
         let bound = if rough { bounds.nobody_rough } else { bounds.nobody };
+        // An Active that cannot have its addresses keeps the router all the same: a known gap, see docs/simulation.md.
+        let hampered = self.looks.iter().any(|look| look.hampered && look.granted & (1 << router) != 0);
         for node in 0..nodes.len() {
-            let unserved = self.looks[node].able && !self.is_served(node, router, nodes, air);
+            let unserved = !hampered && self.looks[node].able && !self.is_served(node, router, nodes, air);
             self.nobody[router][node].show(air.now, unserved.then_some(bound));
         }
     }
 
-    /// Whether somebody owns the router, and the node is not cut off from whoever does. Where one hears and the other does
-    /// not, or a group is owned by somebody in reach elsewhere, waiting is right.
+    /// Whether somebody owns the router, and the node is not cut off from whoever does. Where it is not fit, one hears and the
+    /// other does not, or a group is owned by somebody in reach elsewhere, waiting is right.
     fn is_served(&self, node: usize, router: usize, nodes: &[Node], air: &Air) -> bool {
         if self.owners[router] == 0 {
             return false;
         }
         let maps = &nodes[node].plane.routers;
+        let unfit = nodes[node].engine.view(maps[router].config.id).is_none_or(|view| view.unfit.is_some());
+        if unfit || !self.looks[node].fit {
+            return true;
+        }
         let group = maps[router].config.group;
-        let members = (0..maps.len()).filter(|other| {
-            *other == router || (group.is_some() && maps[*other].config.group == group)
-        });
+        let members = (0..maps.len())
+            .filter(|other| *other == router || (group.is_some() && maps[*other].config.group == group));
         members.into_iter().any(|member| {
             let segment = maps[member].segment;
             !air.is_symmetric(segment)
@@ -323,7 +364,11 @@ impl Watch {
         let look = self.looks[node.id];
         let stood = Duration::from_nanos(air.now.saturating_sub(node.ran_at));
         if look.granted != 0 && stood > bounds.lease {
-            let what = format!("node {} owns {} s after its controller last ran", node.id, seconds(stood.as_nanos()));
+            let what = format!(
+                "node {} owns {} s after its controller last ran",
+                node.id,
+                seconds(stood.as_nanos())
+            );
             self.report(Kind::Unfenced, air.now, what);
         }
         let maps = &node.plane.routers;
@@ -334,7 +379,12 @@ impl Watch {
             })
         });
         let lateness = Duration::from_nanos(node.burden.lateness);
-        let bound = if look.runs { bounds.partial + lateness } else { bounds.lease };
+        let bound = match (look.runs, look.releasing) {
+            (true, 0) => bounds.partial + lateness,
+            // A member serves until its own successor is heard.
+            (true, _) => bounds.several_releasing,
+            (false, _) => bounds.lease,
+        };
         self.partial[node.id].show(air.now, split.then_some(bound));
         self.judge_bypass(node, air, setting, bounds);
     }
@@ -354,19 +404,31 @@ impl Watch {
     }
 
     /// What moved, and whether it may.
-    fn follow_transitions(&mut self, node: &Node, now: u64) {
+    fn follow_transitions(&mut self, node: &Node, air: &Air) {
         let Some(bounds) = self.bounds else { return };
+        let now = air.now;
         let seen = std::mem::replace(&mut self.seen_transitions[node.id], node.transitions.len());
         for transition in &node.transitions[seen.min(node.transitions.len())..] {
-            let text = format!("node {}: {:?} -> {:?}, {:?}", node.id, transition.from, transition.to, transition.cause);
-            if now > self.disturbed_at + bounds.rest.as_nanos() {
-                self.report(Kind::Oscillation, now, format!("{text} under a steady fault since {} s", seconds(self.disturbed_at)));
+            let text = format!(
+                "node {}: {:?} -> {:?}, {:?}",
+                node.id, transition.from, transition.to, transition.cause
+            );
+            if self.is_told {
+                println!("{} s: {text} (router {})", seconds(now), transition.router.0);
+            }
+            let is_fair = (0..SEGMENTS.len()).all(|segment| !air.is_rough(segment, bounds.check));
+            if is_fair && now > self.disturbed_at + bounds.rest.as_nanos() {
+                self.report(
+                    Kind::Oscillation,
+                    now,
+                    format!("{text} under a steady fault since {} s", seconds(self.disturbed_at)),
+                );
             }
             let latched = self.looks[node.id].latched;
             if latched && transition.to == Role::Active && transition.cause == Cause::Preemption {
                 self.report(Kind::Flaps, now, format!("{text} while latched"));
             }
-            self.count_flap(node, transition.router.0, transition.to == Role::Active, transition.cause, now);
+            self.count_flap(node, transition, now);
         }
         let seen = std::mem::replace(&mut self.seen_flaps[node.id], node.fitness.flaps.len());
         let settings = node.fitness.governor.view(node.clock.reading(now));
@@ -380,25 +442,26 @@ impl Watch {
     }
 
     /// A flap is a return after a loss by fault; whatever was lost before the first return belongs to it.
-    fn count_flap(&mut self, node: &Node, router: u32, gained: bool, cause: Cause, now: u64) {
+    fn count_flap(&mut self, node: &Node, transition: &Transition, now: u64) {
         let view = node.fitness.governor.view(node.clock.reading(now));
         let count = &mut self.flaps[node.id];
-        let bit = 1 << (router % 64);
-        if !gained {
-            if crate::fitness::is_fault(cause) {
-                count.lost |= bit;
-            }
-            return;
+        let bit = 1 << (transition.router.0 % 64);
+        if transition.from == Role::Active && is_fault(transition.cause) && view.latched.is_none() {
+            count.lost |= bit;
         }
-        if count.lost & bit == 0 || view.latched.is_some() {
+        if transition.to != Role::Active || count.lost & bit == 0 {
             return;
         }
         count.lost = 0;
+        if view.latched.is_some() {
+            return;
+        }
         count.times.push(now);
         let window = view.window.as_nanos() - view.window.as_nanos() / 1_000;
         count.times.retain(|at| now - at < window);
         if count.times.len() > view.maximum_allowed as usize {
-            let what = format!("node {} has {} flaps in its window and is not latched", node.id, count.times.len());
+            let what =
+                format!("node {} has {} flaps in its window and is not latched", node.id, count.times.len());
             self.report(Kind::Flaps, now, what);
         }
     }
@@ -410,21 +473,43 @@ impl Watch {
         }
         let at = self.deadline;
         let mut found = Vec::new();
-        for (router, lasting) in self.several.iter().enumerate().filter(|(_, lasting)| lasting.deadline() < now) {
-            let what = format!("router {router} has owners {:#b} that hear each other {}", self.owners[router], lasting.text(now));
+        for (router, lasting) in
+            self.several.iter().enumerate().filter(|(_, lasting)| lasting.deadline() < now)
+        {
+            let what = format!(
+                "router {router} has owners {:#b} that hear each other {}",
+                self.owners[router],
+                lasting.text(now)
+            );
             found.push((Kind::TwoOwners, what));
         }
         for (router, nodes) in self.nobody.iter().enumerate() {
             for (node, lasting) in nodes.iter().enumerate().filter(|(_, lasting)| lasting.deadline() < now) {
-                let what = format!("router {router} has no owner for node {node} (owners {:#b}) {}", self.owners[router], lasting.text(now));
+                let what = format!(
+                    "router {router} has no owner for node {node} (owners {:#b}) {}",
+                    self.owners[router],
+                    lasting.text(now)
+                );
                 found.push((Kind::Nobody, what));
             }
         }
-        for (node, lasting) in self.partial.iter().enumerate().filter(|(_, lasting)| lasting.deadline() < now) {
-            found.push((Kind::GroupSplit, format!("node {node} holds {:#b} of its groups {}", self.looks[node].granted, lasting.text(now))));
+        for (node, lasting) in self.partial.iter().enumerate().filter(|(_, lasting)| lasting.deadline() < now)
+        {
+            found.push((
+                Kind::GroupSplit,
+                format!(
+                    "node {node} holds {:#b} of its groups {}",
+                    self.looks[node].granted,
+                    lasting.text(now)
+                ),
+            ));
         }
-        for (node, lasting) in self.bridged.iter().enumerate().filter(|(_, lasting)| lasting.deadline() < now) {
-            found.push((Kind::Bypass, format!("node {node} is bridged although nothing wants it {}", lasting.text(now))));
+        for (node, lasting) in self.bridged.iter().enumerate().filter(|(_, lasting)| lasting.deadline() < now)
+        {
+            found.push((
+                Kind::Bypass,
+                format!("node {node} is bridged although nothing wants it {}", lasting.text(now)),
+            ));
         }
         if let Some((kind, what)) = found.into_iter().next() {
             self.report(kind, at, what);
