@@ -353,3 +353,18 @@ fn a_held_member_may_preempt_again_once_its_successor_is_silent() {
     assert!(policies(&held)[0].preempt);
     assert_eq!(roles(&bench), [Role::Backup, Role::Backup]);
 }
+
+#[test]
+fn a_group_that_is_taken_again_during_a_release_keeps_the_member_that_nobody_succeeded() {
+    let mut bench = active();
+    bench.input(Input::Failover { group: Some(GROUP), cause: Cause::FailoverCommand });
+    hears(&mut bench, SECOND, peer(), 50);
+    assert_eq!(roles(&bench), [Role::Active, Role::Backup], "the first has no successor yet");
+    // The successor gives it back before the first was succeeded.
+    hears(&mut bench, SECOND, peer(), 0);
+    bench.pass(centis(100));
+    assert_eq!(roles(&bench), [Role::Active, Role::Active]);
+    bench.pass(centis(200));
+    assert_eq!(roles(&bench), [Role::Active, Role::Active], "the end of its release tears no hole");
+    assert!(!bench.engine.view(ROUTER).unwrap().releasing);
+}
