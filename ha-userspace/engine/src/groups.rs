@@ -113,6 +113,7 @@ impl Engine {
                 Decision::Promote => {
                     for member in members {
                         self.promote(now, member);
+                        self.keep(member);
                     }
                 }
                 Decision::Split { hearing } => self.hold(*group, &members, Some(hearing)),
@@ -155,6 +156,13 @@ impl Engine {
             && let Some(silence) = backup.silence
         {
             router.activate(now, silence.reason, out);
+        }
+    }
+
+    /// The group is taken again while this member still serves without a successor: where none comes, it stays with the group.
+    fn keep(&mut self, id: RouterId) {
+        if let Some((router, _)) = self.touch(id) {
+            router.group_returned();
         }
     }
 

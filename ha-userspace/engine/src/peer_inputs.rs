@@ -50,8 +50,9 @@ impl Engine {
         let (unit, interface) = self.place(router)?;
         let router = self.router(router)?;
         let silent_from = router.silent_from()?;
-        // One that is heard but cannot hear lets the owner be for as long as that one says it owns.
-        if router.impairment.is_certain()
+        // One that is not fit, or is heard but cannot hear, lets the owner be for as long as that one says it owns: it would
+        // take over only to give way to it again.
+        if (router.unfit().is_some() || router.impairment.is_certain())
             && let Some((peer, owner)) = self.peers.claimant(unit, now)
         {
             return Some((peer, owner.report.lease_until));

@@ -281,6 +281,15 @@ impl Router {
         }
     }
 
+    /// The members that had their successors are taken again: while releasing, there is a way back once more.
+    pub(crate) fn group_returned(&mut self) {
+        if let State::Active(active) = &mut self.state
+            && let Some(release) = &mut active.release
+        {
+            release.group_moved = false;
+        }
+    }
+
     /// The lease had lapsed: the addresses were silent already (RFC 9568 knows no such case; nothing is said).
     pub(crate) fn lease_lapsed(&mut self, now: Instant, stopping: bool, out: &mut Outbox) {
         let State::Active(active) = &self.state else { return };

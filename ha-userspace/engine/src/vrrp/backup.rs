@@ -10,6 +10,9 @@ use crate::input::Advert;
 use crate::time::{Duration, Instant};
 use core::net::IpAddr;
 
+/// Span of the timer of an address owner that starts in a group: it has nobody to wait for but its group.
+pub(super) const OWNER_WAITS: Duration = Duration::ZERO;
+
 /// Where a Backup stands towards a lower-priority owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Preemption {
@@ -329,6 +332,9 @@ impl Router {
         if backup.lost.is_some_and(|lost| lost.due <= now) {
             return Reason { cause: Cause::PeerUnhealthy, decided_by: None, lateness };
         }
+        if backup.span == OWNER_WAITS {
+            return Reason { cause: Cause::OwnerStartup, decided_by: None, lateness };
+        }
         let timed_out = if backup.vouched_until.is_some() { Cause::VouchEnded } else { Cause::AdvertTimeout };
         match backup.lower.filter(|(_, at)| self.preempts() && *at + backup.span >= due) {
             Some((sender, _)) => Reason { cause: Cause::Preemption, decided_by: Some(sender), lateness },
@@ -401,6 +407,24 @@ impl Router {
     pub(crate) fn owner_found(&mut self) {
         if let State::Backup(backup) = &mut self.state {
             backup.lost = None;
+        }
+    }
+
+    /// A lower-priority owner is heard and about to be displaced.
+    pub(super) fn displaces_owner(&self) -> bool {
+        let State::Backup(backup) = &self.state else { return false };
+        self.preempts() && backup.lower.is_some_and(|(sender, _)| sender.priority < self.own_priority())
+    }
+
+    /// An owner that is to be displaced no more is waited for like any other, and from now on: what it said while it was
+    /// ignored has restarted no timer.
+    pub(super) fn heed_owner(&mut self, now: Instant, was_displacing: bool) {
+        if !was_displacing || self.displaces_owner() {
+            return;
+        }
+        let span = self.active_down();
+        if let State::Backup(backup) = &mut self.state {
+            backup.arm(now, span);
         }
     }
 

@@ -4,7 +4,7 @@
 //! stops, the grant ends (which fences the addresses), then the addresses go.
 
 use super::active::Active;
-use super::backup::Backup;
+use super::backup::{Backup, OWNER_WAITS};
 use super::election::{self, RELEASED};
 use super::instance::{Impairment, Router, Sender, State};
 use crate::action::{Action, Cause, Notice, Role, Transition};
@@ -40,18 +40,21 @@ pub(super) enum Destination {
 }
 
 impl Router {
-    /// Initialize to Backup, or to Active for the address owner (RFC 9568 section 6.4.1).
+    /// Initialize to Backup, or to Active for the address owner (RFC 9568 section 6.4.1). In a group the owner is a
+    /// Backup whose timer is over at once, for the group moves as a whole.
     pub(crate) fn start(&mut self, now: Instant, out: &mut Outbox) {
         if !matches!(self.state, State::Initialize) || self.source.is_none() {
             return;
         }
         self.hearing.learned = None;
         self.hearing.owner = None;
-        if self.config.priority == election::OWNER {
+        let is_owner = self.config.priority == election::OWNER;
+        if is_owner && self.config.group.is_none() {
             self.activate(now, Reason::plain(Cause::OwnerStartup), out);
             return;
         }
-        self.state = State::Backup(Backup::watching(now, now, self.active_down()));
+        let wait = if is_owner { OWNER_WAITS } else { self.active_down() };
+        self.state = State::Backup(Backup::watching(now, now, wait));
         self.sync_policy(out);
         let span = self.active_down();
         self.record(now, Role::Initialize, Some(span), Reason::plain(Cause::Startup), out);
@@ -138,10 +141,12 @@ impl Router {
         }
         let readvertise = self.config.priority != config.priority
             || self.config.advertisement_interval != config.advertisement_interval;
+        let displacing = self.displaces_owner();
         self.config = config;
         self.suspended = false;
         self.consider_preemption(now);
         self.rederive_timer();
+        self.heed_owner(now, displacing);
         self.sync_running_policy(out);
         if readvertise {
             self.advertise_anew(out);
@@ -164,7 +169,7 @@ impl Router {
         out: &mut Outbox,
     ) -> bool {
         let (priority, unfit) = (self.own_priority(), self.unfit());
-        let before = self.standing;
+        let (before, displacing) = (self.standing, self.displaces_owner());
         change(&mut self.standing, &mut self.impairment);
         if self.unfit() != unfit {
             self.in_vain_at = None;
@@ -175,6 +180,7 @@ impl Router {
         }
         self.consider_preemption(now);
         self.rederive_timer();
+        self.heed_owner(now, displacing);
         self.sync_running_policy(out);
         self.own_priority() != priority
     }

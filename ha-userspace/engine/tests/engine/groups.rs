@@ -353,3 +353,56 @@ fn a_held_member_may_preempt_again_once_its_successor_is_silent() {
     assert!(policies(&held)[0].preempt);
     assert_eq!(roles(&bench), [Role::Backup, Role::Backup]);
 }
+
+#[test]
+fn a_group_that_is_taken_again_during_a_release_keeps_the_member_that_nobody_succeeded() {
+    let mut bench = active();
+    bench.input(Input::Failover { group: Some(GROUP), cause: Cause::FailoverCommand });
+    hears(&mut bench, SECOND, peer(), 50);
+    assert_eq!(roles(&bench), [Role::Active, Role::Backup], "the first has no successor yet");
+    // The successor gives it back before the first was succeeded.
+    hears(&mut bench, SECOND, peer(), 0);
+    bench.pass(centis(100));
+    assert_eq!(roles(&bench), [Role::Active, Role::Active]);
+    bench.pass(centis(200));
+    assert_eq!(roles(&bench), [Role::Active, Role::Active], "the end of its release tears no hole");
+    assert!(!bench.engine.view(ROUTER).unwrap().releasing);
+}
+
+fn owners_of_addresses() -> Bench {
+    let owner = |config: RouterConfig| RouterConfig { priority: 255, ..config };
+    Bench::new(members().into_iter().map(owner).collect())
+}
+
+#[test]
+fn v090_address_owners_in_a_group_start_together() {
+    let mut bench = owners_of_addresses();
+    bench.start();
+    assert_eq!(bench.pass(centis(1_000)).len(), 0, "not one without the other");
+    assert_eq!(roles(&bench), [Role::Backup, Role::Initialize]);
+    bench.input(Input::Interface { interface: WAN, up: true });
+    bench.input(Input::Source { router: SECOND, address: Some(own()) });
+    let promoted = bench.timeout();
+    for router in [ROUTER, SECOND] {
+        assert_eq!(of(router, &promoted).last().unwrap(), "record OwnerStartup");
+    }
+    assert_eq!(roles(&bench), [Role::Active, Role::Active]);
+}
+
+#[test]
+fn an_address_owner_whose_link_returns_does_not_own_a_part_of_its_group() {
+    let mut bench = owners_of_addresses();
+    bench.start();
+    bench.input(Input::Interface { interface: WAN, up: true });
+    bench.input(Input::Source { router: SECOND, address: Some(own()) });
+    bench.timeout();
+    bench.input(Input::Interface { interface: WAN, up: false });
+    assert_eq!(roles(&bench), [Role::Backup, Role::Initialize]);
+    hears(&mut bench, ROUTER, peer(), 100);
+    bench.pass(centis(100));
+    bench.input(Input::Interface { interface: WAN, up: true });
+    bench.pass(centis(100));
+    assert_eq!(roles(&bench), [Role::Backup, Role::Backup]);
+    let moved = bench.pass(centis(200));
+    assert_eq!(roles(&bench), [Role::Active, Role::Active], "{moved:?}");
+}

@@ -15,7 +15,6 @@ mod peers_trust;
 mod peers_vouching;
 mod preemption;
 mod properties;
-mod simulation;
 mod standing_down;
 mod state_table;
 mod support;

@@ -179,3 +179,15 @@ fn a_down_timer_longer_than_the_lease_is_not_held_by_reports_beside_the_segment(
     let moved = the_transition(&actions);
     assert_eq!((moved.cause, moved.at), (Cause::AdvertTimeout, heard + DOWN));
 }
+
+#[test]
+fn an_unfit_backup_that_is_cut_off_leaves_the_router_to_whoever_says_it_owns_it() {
+    let mut bench = Bench::keyed_backup();
+    bench.standing(unfit());
+    // Taking over, it would give way at once, and again after every down interval.
+    let passed = bench.report_for(Duration::from_secs(60), owner_beside);
+    assert_eq!(causes(&passed), []);
+    assert_eq!(bench.role(), Role::Backup);
+    let gone = bench.report_for(DOWN, |now| PeerReport { owned: Units::NONE, ..owner_beside(now) });
+    assert_eq!(causes(&gone), [Cause::VouchEnded], "the last resort all the same");
+}

@@ -3,11 +3,16 @@
 //! A steady fault may move the address once; after its first second no node changes state more than twice, and after half a
 //! minute none at all.
 
-use super::*;
-use holdfast_engine::Notice;
+use crate::air::LONGEST_LATENCY;
+use crate::fault::Fault;
+use crate::node::ADDRESS_TIME;
+use crate::support::*;
+use crate::world::World;
+use holdfast_engine::{Cause, Duration, Input, Instant, InterfaceId, Notice, PeerId, RouterConfig};
 
 const SEEDS: u64 = 8;
-const TURMOILS: u64 = 40;
+/// The paths between the nodes.
+const PATHS: [InterfaceId; 2] = [LAN, SYNC];
 /// Adverts of a tenth of a second: the down timer is over before a verdict falls, and long before a lease.
 const QUICK: u64 = 10;
 const SLOW: u64 = 100;
@@ -45,13 +50,13 @@ fn moves(world: &World, since: Instant) -> (Vec<Cause>, Vec<Cause>) {
 /// Runs under a steady fault for some minutes: at most two transitions per node after the first second, none at last.
 fn endure(world: &mut World, seed: u64) {
     world.run(Duration::from_secs(1));
-    let early = world.now;
+    let early = world.now();
     world.run(Duration::from_secs(30));
     for node in 0..2 {
         let later = world.causes(node, early);
         assert!(later.len() <= 2, "seed {seed}: {node} {later:?}");
     }
-    let settled = world.now;
+    let settled = world.now();
     world.run(Duration::from_secs(200));
     assert_eq!(moves(world, settled), (vec![], vec![]), "seed {seed}");
 }
@@ -63,8 +68,8 @@ fn nothing() -> (Vec<Cause>, Vec<Cause>) {
 #[test]
 fn a_dead_owner_is_succeeded_at_the_failure_threshold_whatever_the_advert_interval() {
     each_pair(|mut world, seed, _| {
-        let killed = world.now;
-        world.kill(0);
+        let killed = world.now();
+        world.apply(Fault::PowerOff(0));
         world.run(Duration::from_secs(5));
         assert_eq!(world.owners(ROUTER), [1], "seed {seed}");
         assert_eq!(world.causes(1, killed).len(), 1, "seed {seed}");
@@ -77,11 +82,11 @@ fn a_dead_owner_is_succeeded_at_the_failure_threshold_whatever_the_advert_interv
 #[test]
 fn a_controller_stopped_for_most_of_its_lease_moves_nothing() {
     each_pair(|mut world, seed, _| {
-        let began = world.now;
+        let began = world.now();
         for _ in 0..20 {
-            world.pause(0);
+            world.apply(Fault::Pause(0));
             world.run(centis(80));
-            world.resume(0);
+            world.apply(Fault::Resume(0));
             let calm = world.roll(900_000_000);
             world.run(centis(20) + nanos(calm as u64));
         }
@@ -93,11 +98,11 @@ fn a_controller_stopped_for_most_of_its_lease_moves_nothing() {
 #[test]
 fn a_backups_controller_that_stops_moves_nothing() {
     each_pair(|mut world, seed, _| {
-        let began = world.now;
+        let began = world.now();
         for centiseconds in [80, 150, 400] {
-            world.pause(1);
+            world.apply(Fault::Pause(1));
             world.run(centis(centiseconds));
-            world.resume(1);
+            world.apply(Fault::Resume(1));
             world.run(Duration::from_secs(3));
         }
         assert_eq!(moves(&world, began), nothing(), "seed {seed}");
@@ -107,10 +112,10 @@ fn a_backups_controller_that_stops_moves_nothing() {
 #[test]
 fn a_controller_stopped_past_its_lease_loses_its_role_once_and_returns_by_preemption() {
     each_pair(|mut world, seed, interval| {
-        let began = world.now;
-        world.pause(0);
+        let began = world.now();
+        world.apply(Fault::Pause(0));
         world.run(centis(150));
-        world.resume(0);
+        world.apply(Fault::Resume(0));
         world.run(Duration::from_secs(30));
         assert_eq!(world.owners(ROUTER), [0], "seed {seed}");
         let (first, second) = moves(&world, began);
@@ -127,7 +132,7 @@ fn a_controller_stopped_past_its_lease_loses_its_role_once_and_returns_by_preemp
 #[test]
 fn a_sync_link_that_breaks_alone_moves_nothing() {
     each_pair(|mut world, seed, _| {
-        let cut = world.now;
+        let cut = world.now();
         world.partition(SYNC, 0, 1, true);
         endure(&mut world, seed);
         world.partition(SYNC, 0, 1, false);
@@ -139,7 +144,7 @@ fn a_sync_link_that_breaks_alone_moves_nothing() {
 #[test]
 fn a_cut_segment_with_a_living_sync_link_gets_an_owner_on_each_side_after_a_lease() {
     each_pair(|mut world, seed, interval| {
-        let cut = world.now;
+        let cut = world.now();
         world.partition(LAN, 0, 1, true);
         let bound = LEASE.max(down(interval));
         world.run(bound + ADDRESS_TIME + LONGEST_LATENCY);
@@ -159,7 +164,7 @@ fn a_cut_segment_with_a_living_sync_link_gets_an_owner_on_each_side_after_a_leas
 
 /// One owner at once, by an advert that an exchange bears out; it announces, and nothing moves any more.
 fn heal(world: &mut World, interfaces: &[InterfaceId], seed: u64, interval: u64) {
-    let healed = world.now;
+    let healed = world.now();
     for interface in interfaces {
         world.partition(*interface, 0, 1, false);
     }
@@ -175,7 +180,7 @@ fn heal(world: &mut World, interfaces: &[InterfaceId], seed: u64, interval: u64)
 #[test]
 fn nodes_cut_off_from_each_other_both_own_and_heal_to_one_that_announces() {
     each_pair(|mut world, seed, interval| {
-        let cut = world.now;
+        let cut = world.now();
         for interface in PATHS {
             world.partition(interface, 0, 1, true);
         }
@@ -191,8 +196,8 @@ fn nodes_cut_off_from_each_other_both_own_and_heal_to_one_that_announces() {
 fn one_way_loss_towards_the_owner_moves_nothing() {
     for hosts in [true, false] {
         each_pair(|mut world, seed, _| {
-            world.hosts = hosts;
-            let cut = world.now;
+            world.set_hosts(hosts);
+            let cut = world.now();
             world.partition_one_way(LAN, 1, 0, true);
             endure(&mut world, seed);
             let moved = moves(&world, cut);
@@ -208,8 +213,8 @@ fn one_way_loss_towards_the_owner_moves_nothing() {
 fn one_way_loss_from_the_owner_moves_the_address_once_if_others_are_heard() {
     for hosts in [true, false] {
         each_pair(|mut world, seed, _| {
-            world.hosts = hosts;
-            let cut = world.now;
+            world.set_hosts(hosts);
+            let cut = world.now();
             world.partition_one_way(LAN, 0, 1, true);
             endure(&mut world, seed);
             let moved = moves(&world, cut);
@@ -223,13 +228,13 @@ fn one_way_loss_from_the_owner_moves_the_address_once_if_others_are_heard() {
 #[test]
 fn a_deaf_owner_gives_the_address_away_and_does_not_come_back_until_it_hears() {
     each_pair(|mut world, seed, _| {
-        let fell = world.now;
-        world.deaf.insert(0);
+        let fell = world.now();
+        world.set_deaf(0, true);
         endure(&mut world, seed);
         assert_eq!(world.owners(ROUTER), [1], "seed {seed}");
         assert_eq!(world.causes(0, fell), [Cause::Unheard], "seed {seed}");
         assert_eq!(world.causes(1, fell).len(), 1, "seed {seed}");
-        world.deaf.clear();
+        world.set_deaf(0, false);
         endure(&mut world, seed);
         assert_eq!(world.owners(ROUTER), [0], "seed {seed}: preempts again");
     });
@@ -238,12 +243,12 @@ fn a_deaf_owner_gives_the_address_away_and_does_not_come_back_until_it_hears() {
 #[test]
 fn a_deaf_backup_leaves_the_owner_alone_until_that_one_dies() {
     each_pair(|mut world, seed, _| {
-        let fell = world.now;
-        world.deaf.insert(1);
+        let fell = world.now();
+        world.set_deaf(1, true);
         endure(&mut world, seed);
         assert_eq!(moves(&world, fell), nothing(), "seed {seed}");
         assert_eq!(world.owners(ROUTER), [0], "seed {seed}");
-        world.kill(0);
+        world.apply(Fault::PowerOff(0));
         world.run(Duration::from_secs(5));
         assert_eq!(world.owners(ROUTER), [1], "seed {seed}");
     });
@@ -252,7 +257,7 @@ fn a_deaf_backup_leaves_the_owner_alone_until_that_one_dies() {
 #[test]
 fn forged_adverts_and_releases_move_nothing_and_are_reported() {
     each_pair(|mut world, seed, interval| {
-        let began = world.now;
+        let began = world.now();
         let before = world.nodes[1].engine.view(ROUTER).unwrap();
         for _ in 0..2_000 {
             for sender in [0, 1] {
@@ -283,13 +288,12 @@ fn forged_adverts_and_releases_move_nothing_and_are_reported() {
 #[test]
 fn an_unfit_owner_hands_over_without_a_gap_and_takes_back_when_it_is_fit() {
     each_pair(|mut world, seed, _| {
-        let failed = world.now;
-        world.command(0, Input::Standing { router: ROUTER, standing: unfit() });
+        let failed = world.now();
+        world.apply(Fault::Unfit(0, true));
         endure(&mut world, seed);
         assert_eq!(world.owners(ROUTER), [1], "seed {seed}");
         assert_eq!(world.causes(0, failed), [Cause::RequirementFailed], "seed {seed}");
-        let standing = holdfast_engine::Standing::default();
-        world.command(0, Input::Standing { router: ROUTER, standing });
+        world.apply(Fault::Unfit(0, false));
         endure(&mut world, seed);
         assert_eq!(world.owners(ROUTER), [0], "seed {seed}");
         let moved = world.take_ownership(ROUTER);
@@ -300,9 +304,9 @@ fn an_unfit_owner_hands_over_without_a_gap_and_takes_back_when_it_is_fit() {
 #[test]
 fn two_unfit_nodes_pass_nothing_back_and_forth() {
     each_pair(|mut world, seed, _| {
-        let failed = world.now;
+        let failed = world.now();
         for node in [0, 1] {
-            world.command(node, Input::Standing { router: ROUTER, standing: unfit() });
+            world.apply(Fault::Unfit(node, true));
         }
         endure(&mut world, seed);
         assert!(world.transitions(failed) <= 2, "seed {seed}: {:?}", moves(&world, failed));
@@ -313,8 +317,8 @@ fn two_unfit_nodes_pass_nothing_back_and_forth() {
 #[test]
 fn loss_of_a_tenth_of_all_messages_moves_nothing() {
     each_pair(|mut world, seed, _| {
-        let began = world.now;
-        world.loss_percent = 10;
+        let began = world.now();
+        world.set_loss(10);
         world.run(Duration::from_secs(120));
         assert_eq!(moves(&world, began), nothing(), "seed {seed}");
     });
@@ -335,17 +339,17 @@ fn trio(seed: u64) -> World {
 fn of_two_heirs_the_better_one_succeeds_and_the_other_stays_where_it_is() {
     for seed in 0..SEEDS {
         let mut world = trio(seed);
-        world.kill(0);
+        world.apply(Fault::PowerOff(0));
         world.run(Duration::from_secs(5));
         assert_eq!(world.owners(ROUTER), [1], "seed {seed}");
         assert_eq!(world.causes(2, START), [], "seed {seed}");
         let gap = world.take_ownership(ROUTER).nobody;
         assert!(gap <= WINDOW + CHECK.interval + ADDRESS_TIME, "seed {seed}: {gap:?}");
-        world.kill(1);
+        world.apply(Fault::PowerOff(1));
         world.run(Duration::from_secs(5));
         assert_eq!(world.owners(ROUTER), [2], "seed {seed}");
-        let back = world.now;
-        world.restart(0);
+        let back = world.now();
+        world.apply(Fault::PowerOn(0));
         world.run(Duration::from_secs(30));
         assert_eq!(world.owners(ROUTER), [0], "seed {seed}");
         assert_eq!(world.causes(2, back), [Cause::HigherPriority], "seed {seed}");
@@ -356,7 +360,7 @@ fn of_two_heirs_the_better_one_succeeds_and_the_other_stays_where_it_is() {
 fn releases_forged_in_the_name_of_a_bystander_move_nothing() {
     for seed in 0..SEEDS {
         let mut world = trio(seed);
-        let began = world.now;
+        let began = world.now();
         for _ in 0..1_000 {
             for sender in [1, 2] {
                 world.forge(sender, ROUTER, 0, centis(QUICK));
@@ -364,68 +368,5 @@ fn releases_forged_in_the_name_of_a_bystander_move_nothing() {
             world.run(centis(1));
         }
         assert_eq!(world.transitions(began), 0, "seed {seed}");
-    }
-}
-
-/// Two owners that reach each other: an advert of the winner, borne out by the next check at the latest, and its way.
-const SEVERAL_BOUND: Duration = Duration::from_millis(1_000 + 100 + 200);
-/// Nobody: the longest down timer (of a node that is unfit), after the loss of a lease or in a release without a successor.
-const NOBODY_BOUND: Duration = Duration::from_secs(6);
-
-/// One random fault or its end.
-fn strike(world: &mut World) {
-    let node = world.roll(2);
-    let interface = PATHS[world.roll(2)];
-    let on = world.roll(2) == 0;
-    match world.roll(9) {
-        0 => world.kill(node),
-        1 => world.pause_unless_paused(node),
-        2 | 3 => mend_node(world, node),
-        4 => world.partition(interface, 0, 1, on),
-        5 => world.partition_one_way(interface, node, 1 - node, on),
-        6 => world.command(node, Input::Failover { group: None, cause: Cause::FailoverCommand }),
-        7 => {
-            let standing = if on { unfit() } else { holdfast_engine::Standing::default() };
-            world.command(node, Input::Standing { router: ROUTER, standing });
-        }
-        _ if on => drop(world.deaf.insert(node)),
-        _ => world.deaf.clear(),
-    }
-}
-
-fn mend_node(world: &mut World, node: usize) {
-    if world.nodes[node].alive {
-        world.resume(node);
-    } else {
-        world.restart(node);
-    }
-}
-
-#[test]
-fn turmoil_among_peers_keeps_the_bounds_and_ends_with_one_owner_for_good() {
-    for seed in 0..TURMOILS {
-        let interval = [QUICK, SLOW][seed as usize % 2];
-        let mut world = pair(seed, interval);
-        world.watch.several = Some(SEVERAL_BOUND);
-        world.watch.nobody = Some(NOBODY_BOUND);
-        for _ in 0..40 {
-            let pause = nanos(world.roll(4_000_000_000) as u64);
-            world.run(pause);
-            strike(&mut world);
-        }
-        world.deaf.clear();
-        for node in [0, 1] {
-            mend_node(&mut world, node);
-            let standing = holdfast_engine::Standing::default();
-            world.command(node, Input::Standing { router: ROUTER, standing });
-        }
-        for interface in PATHS {
-            world.partition(interface, 0, 1, false);
-        }
-        world.run(Duration::from_secs(60));
-        assert_eq!(world.owners(ROUTER).len(), 1, "seed {seed}");
-        let since = world.now;
-        world.run(Duration::from_secs(60));
-        assert_eq!(world.transitions(since), 0, "seed {seed}");
     }
 }

@@ -1,20 +1,22 @@
 //! What must hold whatever the seed.
 
-use super::*;
-use crate::support::config;
-use holdfast_engine::{GroupId, Notice};
+use crate::air::{LONGEST_LATENCY, WAN};
+use crate::fault::Fault;
+use crate::node::ADDRESS_TIME;
+use crate::support::*;
+use crate::world::World;
+use holdfast_engine::{Cause, Duration, GroupId, Input, Notice, RouterConfig, RouterId};
 
 const SEEDS: u64 = 40;
-pub(super) const WAN: InterfaceId = InterfaceId(11);
-pub(super) const WAN_ROUTER: RouterId = RouterId(2);
+pub(crate) const WAN_ROUTER: RouterId = RouterId(2);
 const GATEWAY: GroupId = GroupId(1);
 
-pub(super) fn at_interval(priority: u8, interval_centis: u64) -> Vec<RouterConfig> {
+pub(crate) fn at_interval(priority: u8, interval_centis: u64) -> Vec<RouterConfig> {
     vec![RouterConfig { advertisement_interval: centis(interval_centis), ..config(priority) }]
 }
 
 /// Two grouped routers, one per segment.
-pub(super) fn gateway(priority: u8) -> Vec<RouterConfig> {
+pub(crate) fn gateway(priority: u8) -> Vec<RouterConfig> {
     let lan = RouterConfig { group: Some(GATEWAY), ..config(priority) };
     let wan = RouterConfig { id: WAN_ROUTER, interface: WAN, ..lan.clone() };
     vec![lan, wan]
@@ -24,7 +26,8 @@ pub(super) fn gateway(priority: u8) -> Vec<RouterConfig> {
 fn settled(seed: u64, nodes: Vec<Vec<RouterConfig>>) -> World {
     let mut world = World::new(seed, nodes);
     world.run(Duration::from_secs(12));
-    for router in world.nodes[0].ports.keys().copied().collect::<Vec<_>>() {
+    let routers: Vec<RouterId> = world.nodes[0].plane.routers.iter().map(|map| map.config.id).collect();
+    for router in routers {
         assert_eq!(world.owners(router), [0], "seed {seed}");
         world.take_ownership(router);
     }
@@ -35,8 +38,8 @@ fn settled(seed: u64, nodes: Vec<Vec<RouterConfig>>) -> World {
 fn v078_v113_at_one_centisecond_the_better_backup_always_wins() {
     for seed in 0..SEEDS {
         let mut world = settled(seed, vec![at_interval(200, 1), at_interval(150, 1), at_interval(100, 1)]);
-        let killed = world.now;
-        world.kill(0);
+        let killed = world.now();
+        world.apply(Fault::PowerOff(0));
         world.run(Duration::from_secs(1));
         assert_eq!(world.owners(ROUTER), [1], "seed {seed}");
         assert_eq!(world.causes(1, killed), [Cause::AdvertTimeout], "seed {seed}");
@@ -54,7 +57,7 @@ fn v096_v104_equal_priorities_settle_on_one_owner_and_stay() {
         let mut world = World::new(seed, vec![at_interval(100, 10), at_interval(100, 10)]);
         world.run(Duration::from_secs(3));
         assert_eq!(world.owners(ROUTER).len(), 1, "seed {seed}");
-        let since = world.now;
+        let since = world.now();
         world.run(Duration::from_secs(60));
         assert_eq!(world.transitions(since), 0, "seed {seed}");
         let several = world.take_ownership(ROUTER).several;
@@ -66,7 +69,7 @@ fn v096_v104_equal_priorities_settle_on_one_owner_and_stay() {
 fn v083_an_ordered_failover_never_leaves_the_address_alone_and_is_not_undone() {
     for seed in 0..SEEDS {
         let mut world = settled(seed, vec![at_interval(200, 100), at_interval(100, 100)]);
-        let ordered = world.now;
+        let ordered = world.now();
         world.command(0, Input::Failover { group: None, cause: Cause::FailoverCommand });
         world.run(Duration::from_secs(30));
         assert_eq!(world.owners(ROUTER), [1], "seed {seed}");
@@ -103,7 +106,7 @@ fn v112_a_healed_partition_has_one_owner_within_an_interval_and_one_announcement
         world.run(Duration::from_secs(30));
         assert_eq!(world.owners(ROUTER), [0, 1], "seed {seed}");
         world.take_ownership(ROUTER);
-        let healed = world.now;
+        let healed = world.now();
         world.partition(LAN, 0, 1, false);
         world.run(centis(100) + LONGEST_LATENCY + LONGEST_LATENCY);
         assert_eq!(world.owners(ROUTER), [0], "seed {seed}");
@@ -121,11 +124,11 @@ fn v112_a_healed_partition_has_one_owner_within_an_interval_and_one_announcement
 fn v089_a_stopped_controller_loses_its_role_once_and_does_not_oscillate() {
     for seed in 0..SEEDS {
         let mut world = settled(seed, vec![at_interval(200, 100), at_interval(100, 100)]);
-        let stopped = world.now;
-        world.pause(0);
+        let stopped = world.now();
+        world.apply(Fault::Pause(0));
         world.run(Duration::from_secs(5));
         assert_eq!(world.owners(ROUTER), [1], "seed {seed}");
-        world.resume(0);
+        world.apply(Fault::Resume(0));
         world.run(Duration::from_secs(40));
         assert_eq!(world.owners(ROUTER), [0], "seed {seed}");
         assert_eq!(world.causes(0, stopped), [Cause::LeaseLapsed, Cause::Preemption], "seed {seed}");
@@ -140,10 +143,10 @@ fn v089_a_stopped_controller_loses_its_role_once_and_does_not_oscillate() {
 fn v089_a_stopped_backup_does_not_take_over_when_it_wakes() {
     for seed in 0..SEEDS {
         let mut world = settled(seed, vec![at_interval(200, 10), at_interval(100, 10)]);
-        let stopped = world.now;
-        world.pause(1);
+        let stopped = world.now();
+        world.apply(Fault::Pause(1));
         world.run(Duration::from_secs(5));
-        world.resume(1);
+        world.apply(Fault::Resume(1));
         world.run(Duration::from_secs(5));
         assert_eq!(world.transitions(stopped), 0, "seed {seed}");
     }
@@ -155,11 +158,11 @@ fn v110_a_returning_owner_waits_out_the_preempt_delay() {
         let delay = Duration::from_secs(20);
         let patient = vec![RouterConfig { preempt_delay: delay, ..config(200) }];
         let mut world = settled(seed, vec![patient, at_interval(100, 100)]);
-        world.kill(0);
+        world.apply(Fault::PowerOff(0));
         world.run(Duration::from_secs(10));
         assert_eq!(world.owners(ROUTER), [1], "seed {seed}");
-        let back = world.now;
-        world.restart(0);
+        let back = world.now();
+        world.apply(Fault::PowerOn(0));
         world.run(delay);
         assert_eq!(world.owners(ROUTER), [1], "seed {seed}");
         world.run(Duration::from_secs(5));
@@ -176,12 +179,12 @@ fn v112_heavy_loss_ends_in_one_owner_that_stays() {
     for seed in 0..SEEDS {
         let nodes = vec![at_interval(200, 10), at_interval(150, 10), at_interval(100, 10)];
         let mut world = settled(seed, nodes);
-        world.loss_percent = 60;
+        world.set_loss(60);
         world.run(Duration::from_secs(30));
-        world.loss_percent = 0;
+        world.set_loss(0);
         world.run(Duration::from_secs(2));
         assert_eq!(world.owners(ROUTER), [0], "seed {seed}");
-        let since = world.now;
+        let since = world.now();
         world.run(Duration::from_secs(30));
         assert_eq!(world.transitions(since), 0, "seed {seed}");
     }
@@ -191,11 +194,11 @@ fn v112_heavy_loss_ends_in_one_owner_that_stays() {
 fn a_group_moves_as_a_whole_when_one_link_fails() {
     for seed in 0..SEEDS {
         let mut world = settled(seed, vec![gateway(200), gateway(100)]);
-        world.command(0, Input::Interface { interface: LAN, up: false });
+        world.link(0, LAN, false);
         world.partition(LAN, 0, 1, true);
         world.run(Duration::from_secs(10));
         assert_eq!((world.owners(ROUTER), world.owners(WAN_ROUTER)), (vec![1], vec![1]), "seed {seed}");
-        world.command(0, Input::Interface { interface: LAN, up: true });
+        world.link(0, LAN, true);
         world.partition(LAN, 0, 1, false);
         world.run(Duration::from_secs(10));
         assert_eq!((world.owners(ROUTER), world.owners(WAN_ROUTER)), (vec![0], vec![0]), "seed {seed}");
@@ -206,7 +209,7 @@ fn a_group_moves_as_a_whole_when_one_link_fails() {
 fn a_group_holds_while_one_segment_is_cut_and_says_so_once() {
     for seed in 0..SEEDS {
         let mut world = settled(seed, vec![gateway(200), gateway(100)]);
-        let cut = world.now;
+        let cut = world.now();
         world.partition(LAN, 0, 1, true);
         world.run(Duration::from_secs(60));
         assert_eq!((world.owners(ROUTER), world.owners(WAN_ROUTER)), (vec![0], vec![0]), "seed {seed}");
@@ -215,7 +218,7 @@ fn a_group_holds_while_one_segment_is_cut_and_says_so_once() {
         assert_eq!(world.nodes[1].notices, [split], "seed {seed}");
         world.partition(LAN, 0, 1, false);
         world.run(Duration::from_secs(5));
-        world.kill(0);
+        world.apply(Fault::PowerOff(0));
         world.run(Duration::from_secs(5));
         assert_eq!((world.owners(ROUTER), world.owners(WAN_ROUTER)), (vec![1], vec![1]), "seed {seed}");
     }
@@ -245,7 +248,7 @@ fn v112_a_group_split_in_two_heals_to_one_node() {
         }
         world.run(Duration::from_secs(30));
         assert_eq!(world.owners(ROUTER), [0, 1], "seed {seed}");
-        let healed = world.now;
+        let healed = world.now();
         for interface in [LAN, WAN] {
             world.partition(interface, 0, 1, false);
         }

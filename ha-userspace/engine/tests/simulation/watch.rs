@@ -1,0 +1,519 @@
+//! What must never be seen, whatever happens: looked at after every step, with the bounds in numbers.
+//!
+//! Owners are counted as hosts would: whose data plane answers for the address. A state that may last for a while carries the
+//! moment since which it lasts; the moment at which it will have lasted too long is known beforehand, so that nothing is
+//! missed between two steps.
+
+use crate::air::{Air, MOST_NODES, SEGMENTS};
+use crate::fitness::is_fault;
+use crate::node::Node;
+use crate::setting::Setting;
+use holdfast_engine::{Cause, Duration, FlapEvent, Role, Transition};
+use std::fmt;
+
+/// Clocks are right to so many parts in a million, with room.
+const DRIFT_PPM: u64 = 2_000;
+/// What a running controller may take to follow its data plane.
+const REACTION: Duration = Duration::from_millis(40);
+/// Adverts or probes in a row that chance may take in rough weather.
+const ROUGH_FACTOR: u64 = 16;
+/// For a flap latch, a hold after flaps, and what gave way in vain to come to rest.
+const REST: Duration = Duration::from_secs(60);
+
+/// How long what must not stay may last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Two owners that hear each other.
+    pub(crate) several: Duration,
+    pub(crate) several_rough: Duration,
+    /// One of them has given it up, and serves until a successor is heard.
+    pub(crate) several_releasing: Duration,
+    /// Nobody for a node that could own itself.
+    pub(crate) nobody: Duration,
+    pub(crate) nobody_rough: Duration,
+    /// A part of a group, on a running node and on one whose controller stands still.
+    pub(crate) partial: Duration,
+    pub(crate) lease: Duration,
+    /// After the last change, until nothing moves any more.
+    pub(crate) rest: Duration,
+    check: Duration,
+}
+
+impl Bounds {
+    /// See docs/simulation.md for the reasons.
+    pub(crate) fn of(setting: &Setting) -> Self {
+        let interval = setting.longest_interval();
+        let check = setting.checks.interval();
+        let window = setting.checks.detection_time();
+        let peered = |span: Duration| if setting.peered { span } else { Duration::ZERO };
+        // Active_Down_Interval of the slowest: three intervals and a Skew_Time of nearly one.
+        let down = interval.scaled(4, 1);
+        let delays = setting.routers.iter().flatten().map(|config| config.preempt_delay);
+        let slack = |span: Duration| span + span.scaled(DRIFT_PPM, 1_000_000) + REACTION;
+        let several = interval + peered(check.scaled(2, 1));
+        let nobody = down + down + peered(setting.lease + window + check.scaled(2, 1));
+        Bounds {
+            several: slack(several),
+            several_rough: slack(several.scaled(ROUGH_FACTOR, 1)),
+            // Skew_Time, which in VRRPv2 is counted in seconds, and an interval.
+            several_releasing: slack(several + interval + interval.max(Duration::from_secs(1))),
+            nobody: slack(nobody),
+            nobody_rough: slack(nobody.scaled(3, 1)),
+            partial: REACTION,
+            lease: slack(setting.lease),
+            check,
+            rest: slack(REST + down.scaled(3, 1) + delays.max().unwrap_or(Duration::ZERO)),
+        }
+    }
+}
+
+/// What was seen that must not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) kind: Kind,
+    /// True time, in nanoseconds.
+    pub(crate) at: u64,
+    pub(crate) what: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    TwoOwners,
+    Nobody,
+    Oscillation,
+    Unfenced,
+    GroupSplit,
+    Flaps,
+    Bypass,
+    Misdeed,
+    Unsettled,
+    Panic,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?} at {} s: {}", self.kind, seconds(self.at), self.what)
+    }
+}
+
+/// For reading.
+pub(crate) fn seconds(nanos: u64) -> String {
+    format!("{}.{:06}", nanos / 1_000_000_000, nanos / 1_000 % 1_000_000)
+}
+
+/// How long a router was owned by nobody or by several.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ownership {
+    pub(crate) nobody: Duration,
+    pub(crate) several: Duration,
+}
+
+/// A state that must not last, since when it lasts, and how long it may.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lasting {
+    since: Option<(u64, u64)>,
+}
+
+impl Lasting {
+    /// `bound`: `None` while it does not show. Another bound begins anew.
+    fn show(&mut self, now: u64, bound: Option<Duration>) {
+        self.since = match (self.since, bound.map(Duration::as_nanos)) {
+            (Some((since, before)), Some(bound)) if bound == before => Some((since, bound)),
+            (_, Some(bound)) => Some((now, bound)),
+            (_, None) => None,
+        };
+    }
+
+    fn deadline(&self) -> u64 {
+        self.since.map_or(u64::MAX, |(since, bound)| since.saturating_add(bound))
+    }
+
+    fn text(&self, now: u64) -> String {
+        let (since, bound) = self.since.unwrap_or_default();
+        format!("since {} s, at most {} s allowed; now {} s", seconds(since), seconds(bound), seconds(now))
+    }
+}
+
+/// A node as it was last looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Look {
+    /// Routers that hosts get an answer for, and that are granted; one bit each.
+    answers: u8,
+    granted: u8,
+    /// Those it has given up and serves until a successor is heard.
+    releasing: u8,
+    /// The kernel is slow with addresses, or refuses them.
+    hampered: bool,
+    /// Nothing of its own speaks against it.
+    fit: bool,
+    able: bool,
+    runs: bool,
+    engaged: bool,
+    latched: bool,
+}
+
+/// Flaps as they show in the transitions, counted without the governor.
+#[derive(Clone, Debug, Default)]
+struct FlapCount {
+    lost: u64,
+    times: Vec<u64>,
+}
+
+/// The observer of a cluster.
+pub(crate) struct Watch {
+    bounds: Option<Bounds>,
+    looks: Vec<Look>,
+    several: Vec<Lasting>,
+    nobody: Vec<[Lasting; MOST_NODES]>,
+    partial: Vec<Lasting>,
+    bridged: Vec<Lasting>,
+    /// By router: nodes that answer for it, one bit each.
+    owners: Vec<u8>,
+    ownership: Vec<Ownership>,
+    accounted: u64,
+    disturbed_at: u64,
+    seen_transitions: Vec<usize>,
+    seen_flaps: Vec<usize>,
+    flaps: Vec<FlapCount>,
+    deadline: u64,
+    /// Every transition and change of owners is printed.
+    pub(crate) is_told: bool,
+    pub(crate) violation: Option<Violation>,
+}
+
+impl Watch {
+    pub(crate) fn new(setting: &Setting, bounds: Option<Bounds>, now: u64) -> Self {
+        let (nodes, routers) = (setting.nodes(), setting.routers[0].len());
+        Watch {
+            bounds,
+            looks: vec![Look::default(); nodes],
+            several: vec![Lasting::default(); routers],
+            nobody: vec![[Lasting::default(); MOST_NODES]; routers],
+            partial: vec![Lasting::default(); nodes],
+            bridged: vec![Lasting::default(); nodes],
+            owners: vec![0; routers],
+            ownership: vec![Ownership::default(); routers],
+            accounted: now,
+            disturbed_at: now,
+            seen_transitions: vec![0; nodes],
+            seen_flaps: vec![0; nodes],
+            flaps: vec![FlapCount::default(); nodes],
+            deadline: u64::MAX,
+            is_told: false,
+            violation: None,
+        }
+    }
+
+    /// When something will have lasted too long, unless it ends before.
+    pub(crate) fn deadline(&self) -> u64 {
+        self.deadline
+    }
+
+    /// Something was changed from outside.
+    pub(crate) fn disturb(&mut self, now: u64) {
+        self.disturbed_at = now;
+    }
+
+    pub(crate) fn take_ownership(&mut self, router: usize, now: u64) -> Ownership {
+        self.account(now);
+        std::mem::take(&mut self.ownership[router])
+    }
+
+    fn account(&mut self, now: u64) {
+        let span = Duration::from_nanos(now - self.accounted);
+        self.accounted = now;
+        for (owners, ownership) in self.owners.iter().zip(&mut self.ownership) {
+            match owners.count_ones() {
+                0 => ownership.nobody = ownership.nobody + span,
+                1 => {}
+                _ => ownership.several = ownership.several + span,
+            }
+        }
+    }
+
+    fn report(&mut self, kind: Kind, at: u64, what: String) {
+        self.violation.get_or_insert(Violation { kind, at, what });
+    }
+
+    /// A node has done something.
+    pub(crate) fn look_at(&mut self, node: &mut Node, air: &Air) -> bool {
+        if self.bounds.is_some() {
+            self.follow_transitions(node, air);
+            if let Some(misdeed) = node.misdeeds.pop() {
+                self.report(Kind::Misdeed, air.now, format!("node {}: {misdeed}", node.id));
+            }
+        }
+        let mut look = Look {
+            able: node.is_able(air),
+            hampered: node.waits_for_kernel(),
+            fit: node.fitness.unfit.is_none() && !node.fitness.is_latched_without_bypass(),
+            runs: node.runs(),
+            engaged: node.wire.is_engaged(),
+            latched: node.fitness.governor.is_latched(),
+            ..Look::default()
+        };
+        for position in 0..self.owners.len() {
+            look.granted |= u8::from(node.is_granted(position, air)) << position;
+            look.answers |= u8::from(node.answers(position, air)) << position;
+            let policy = node.plane.routers[position].policy;
+            look.releasing |= u8::from(policy.is_some_and(|policy| policy.priority == 0)) << position;
+        }
+        let before = self.looks[node.id];
+        if look == before {
+            return false;
+        }
+        self.account(air.now);
+        self.looks[node.id] = look;
+        for (position, owners) in self.owners.iter_mut().enumerate() {
+            let bit = 1 << node.id;
+            if look.answers & (1 << position) != 0 { *owners |= bit } else { *owners &= !bit }
+        }
+        if self.is_told && before.answers != look.answers {
+            println!(
+                "{} s: node {} answers for routers {:#b}, granted {:#b}",
+                seconds(air.now),
+                node.id,
+                look.answers,
+                look.granted
+            );
+        }
+        if look.runs != before.runs {
+            self.disturbed_at = air.now;
+        }
+        if look.latched != before.latched {
+            self.disturbed_at = air.now;
+            if !look.latched {
+                self.flaps[node.id] = FlapCount::default();
+            }
+        }
+        true
+    }
+
+    /// Judges the cluster as it stands from now on.
+    pub(crate) fn judge(&mut self, nodes: &[Node], air: &Air, setting: &Setting) {
+        let Some(bounds) = self.bounds else { return };
+        self.overdue(air.now);
+        for router in 0..self.owners.len() {
+            self.judge_router(router, nodes, air, setting, &bounds);
+        }
+        for node in nodes {
+            self.judge_node(node, air, setting, &bounds);
+        }
+        let lasting = self.several.iter().chain(self.nobody.iter().flatten());
+        let lasting = lasting.chain(&self.partial).chain(&self.bridged);
+        self.deadline = lasting.map(Lasting::deadline).min().unwrap_or(u64::MAX);
+    }
+
+    fn judge_router(&mut self, router: usize, nodes: &[Node], air: &Air, setting: &Setting, bounds: &Bounds) {
+        let owners = self.owners[router];
+        let segment = nodes[0].plane.routers[router].segment;
+        let owns = |node: usize| owners & (1 << node) != 0;
+        let joined = |a: usize, b: usize| air.reaches(segment, a, b) && air.reaches(segment, b, a);
+        let pairs = (0..nodes.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
+        let releases = |node: usize| self.looks[node].releasing & (1 << router) != 0;
+        let (mut is_several, mut is_release) = (false, true);
+        for (a, b) in pairs.into_iter().filter(|(a, b)| owns(*a) && owns(*b) && joined(*a, *b)) {
+            is_several = true;
+            // Whoever gives up serves until it hears a successor, for a release window at most.
+            is_release &= releases(a) || releases(b);
+        }
+        let check = setting.checks.interval();
+        let rough = air.is_rough(segment, check);
+        let bound = match (rough, is_release) {
+            (true, _) => bounds.several_rough,
+            (false, true) => bounds.several_releasing,
+            (false, false) => bounds.several,
+        };
+        self.several[router].show(air.now, is_several.then_some(bound));
+
+        let everywhere = setting.paths.iter().copied().chain([segment]);
+        let rough = everywhere.into_iter().any(|segment| air.is_rough(segment, check));
+        let bound = if rough { bounds.nobody_rough } else { bounds.nobody };
+        // An Active that cannot have its addresses keeps the router all the same: a known gap, see docs/simulation.md.
+        let hampered = self.looks.iter().any(|look| look.hampered && look.granted & (1 << router) != 0);
+        for node in 0..nodes.len() {
+            let unserved = !hampered && self.looks[node].able && !self.is_served(node, router, nodes, air);
+            self.nobody[router][node].show(air.now, unserved.then_some(bound));
+        }
+    }
+
+    /// Whether somebody owns the router, and the node is not cut off from whoever does. Where it is not fit, one hears and the
+    /// other does not, or a group is owned by somebody in reach elsewhere, waiting is right.
+    fn is_served(&self, node: usize, router: usize, nodes: &[Node], air: &Air) -> bool {
+        if self.owners[router] == 0 {
+            return false;
+        }
+        let maps = &nodes[node].plane.routers;
+        let unfit = nodes[node].engine.view(maps[router].config.id).is_none_or(|view| view.unfit.is_some());
+        if unfit || !self.looks[node].fit {
+            return true;
+        }
+        let group = maps[router].config.group;
+        let members = (0..maps.len())
+            .filter(|other| *other == router || (group.is_some() && maps[*other].config.group == group));
+        members.into_iter().any(|member| {
+            let segment = maps[member].segment;
+            !air.is_symmetric(segment)
+                || (0..nodes.len()).any(|owner| {
+                    let owns = self.owners[member] & (1 << owner) != 0;
+                    owns && (owner == node || air.reaches(segment, owner, node))
+                })
+        })
+    }
+
+    fn judge_node(&mut self, node: &Node, air: &Air, setting: &Setting, bounds: &Bounds) {
+        let look = self.looks[node.id];
+        let stood = Duration::from_nanos(air.now.saturating_sub(node.ran_at));
+        if look.granted != 0 && stood > bounds.lease {
+            let what = format!(
+                "node {} owns {} s after its controller last ran",
+                node.id,
+                seconds(stood.as_nanos())
+            );
+            self.report(Kind::Unfenced, air.now, what);
+        }
+        let maps = &node.plane.routers;
+        let split = maps.iter().enumerate().any(|(a, first)| {
+            maps.iter().enumerate().any(|(b, second)| {
+                let together = first.config.group.is_some() && first.config.group == second.config.group;
+                together && (look.granted >> a ^ look.granted >> b) & 1 != 0
+            })
+        });
+        let lateness = Duration::from_nanos(node.burden.lateness);
+        let bound = match (look.runs, look.releasing) {
+            (true, 0) => bounds.partial + lateness,
+            // A member serves until its own successor is heard.
+            (true, _) => bounds.several_releasing,
+            (false, _) => bounds.lease,
+        };
+        self.partial[node.id].show(air.now, split.then_some(bound));
+        self.judge_bypass(node, air, setting, bounds);
+    }
+
+    fn judge_bypass(&mut self, node: &Node, air: &Air, setting: &Setting, bounds: &Bounds) {
+        let look = self.looks[node.id];
+        if look.engaged && look.granted != 0 {
+            self.report(Kind::Bypass, air.now, format!("node {} is bridged and owns", node.id));
+        }
+        if look.engaged && !setting.bypasses[node.id] {
+            self.report(Kind::Bypass, air.now, format!("node {} has no bypass and is bridged", node.id));
+        }
+        let wanted = node.fitness.by_hand || look.latched;
+        let out_of_turn = look.engaged && look.runs && !wanted;
+        let bound = bounds.partial + Duration::from_nanos(node.burden.lateness);
+        self.bridged[node.id].show(air.now, out_of_turn.then_some(bound + bound));
+    }
+
+    /// What moved, and whether it may.
+    fn follow_transitions(&mut self, node: &Node, air: &Air) {
+        let Some(bounds) = self.bounds else { return };
+        let now = air.now;
+        let seen = std::mem::replace(&mut self.seen_transitions[node.id], node.transitions.len());
+        for transition in &node.transitions[seen.min(node.transitions.len())..] {
+            let text = format!(
+                "node {}: {:?} -> {:?}, {:?}",
+                node.id, transition.from, transition.to, transition.cause
+            );
+            if self.is_told {
+                println!("{} s: {text} (router {})", seconds(now), transition.router.0);
+            }
+            let is_fair = (0..SEGMENTS.len()).all(|segment| !air.is_rough(segment, bounds.check));
+            if is_fair && now > self.disturbed_at + bounds.rest.as_nanos() {
+                self.report(
+                    Kind::Oscillation,
+                    now,
+                    format!("{text} under a steady fault since {} s", seconds(self.disturbed_at)),
+                );
+            }
+            let latched = self.looks[node.id].latched;
+            if latched && transition.to == Role::Active && transition.cause == Cause::Preemption {
+                self.report(Kind::Flaps, now, format!("{text} while latched"));
+            }
+            self.count_flap(node, transition, now);
+        }
+        let seen = std::mem::replace(&mut self.seen_flaps[node.id], node.fitness.flaps.len());
+        let settings = node.fitness.governor.view(node.clock.reading(now));
+        for event in node.fitness.flaps.get(seen..).unwrap_or_default() {
+            if let FlapEvent::Counted { flaps, .. } = event
+                && *flaps > settings.maximum_allowed
+            {
+                self.report(Kind::Flaps, now, format!("node {} counts {flaps} flaps and goes on", node.id));
+            }
+        }
+    }
+
+    /// A flap is a return after a loss by fault; whatever was lost before the first return belongs to it.
+    fn count_flap(&mut self, node: &Node, transition: &Transition, now: u64) {
+        let view = node.fitness.governor.view(node.clock.reading(now));
+        let count = &mut self.flaps[node.id];
+        let bit = 1 << (transition.router.0 % 64);
+        if transition.from == Role::Active && is_fault(transition.cause) && view.latched.is_none() {
+            count.lost |= bit;
+        }
+        if transition.to != Role::Active || count.lost & bit == 0 {
+            return;
+        }
+        count.lost = 0;
+        if view.latched.is_some() {
+            return;
+        }
+        count.times.push(now);
+        let window = view.window.as_nanos() - view.window.as_nanos() / 1_000;
+        count.times.retain(|at| now - at < window);
+        if count.times.len() > view.maximum_allowed as usize {
+            let what =
+                format!("node {} has {} flaps in its window and is not latched", node.id, count.times.len());
+            self.report(Kind::Flaps, now, what);
+        }
+    }
+
+    /// Reports what has lasted too long by `now`.
+    pub(crate) fn overdue(&mut self, now: u64) {
+        if now <= self.deadline {
+            return;
+        }
+        let at = self.deadline;
+        let mut found = Vec::new();
+        for (router, lasting) in
+            self.several.iter().enumerate().filter(|(_, lasting)| lasting.deadline() < now)
+        {
+            let what = format!(
+                "router {router} has owners {:#b} that hear each other {}",
+                self.owners[router],
+                lasting.text(now)
+            );
+            found.push((Kind::TwoOwners, what));
+        }
+        for (router, nodes) in self.nobody.iter().enumerate() {
+            for (node, lasting) in nodes.iter().enumerate().filter(|(_, lasting)| lasting.deadline() < now) {
+                let what = format!(
+                    "router {router} has no owner for node {node} (owners {:#b}) {}",
+                    self.owners[router],
+                    lasting.text(now)
+                );
+                found.push((Kind::Nobody, what));
+            }
+        }
+        for (node, lasting) in self.partial.iter().enumerate().filter(|(_, lasting)| lasting.deadline() < now)
+        {
+            found.push((
+                Kind::GroupSplit,
+                format!(
+                    "node {node} holds {:#b} of its groups {}",
+                    self.looks[node].granted,
+                    lasting.text(now)
+                ),
+            ));
+        }
+        for (node, lasting) in self.bridged.iter().enumerate().filter(|(_, lasting)| lasting.deadline() < now)
+        {
+            found.push((
+                Kind::Bypass,
+                format!("node {node} is bridged although nothing wants it {}", lasting.text(now)),
+            ));
+        }
+        if let Some((kind, what)) = found.into_iter().next() {
+            self.report(kind, at, what);
+        }
+    }
+}
