@@ -6,6 +6,7 @@
 mod bench;
 mod bench_machine;
 mod build;
+mod conformance;
 mod demo;
 mod demo_view;
 mod lab;
@@ -36,6 +37,7 @@ enum Verb {
     Lab(lab::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
+    Conformance(conformance::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Verb::Lab(arguments) => lab::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::Conformance(arguments) => conformance::run(&arguments),
     };
     match done {
         Ok(code) => code,
