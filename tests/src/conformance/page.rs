@@ -28,7 +28,6 @@ pub fn render(introduction: &str, table: &Table) -> String {
 }
 
 fn row(rule: &Rule) -> String {
-    let tests: Vec<String> = rule.tests.iter().map(|text| shown(text)).collect();
     let remark = [rule.reason.as_str(), rule.note.as_str()];
     let remark: Vec<&str> = remark.into_iter().filter(|text| !text.is_empty()).collect();
     format!(
@@ -37,18 +36,21 @@ fn row(rule: &Rule) -> String {
         rule.rule,
         rule.section,
         rule.status,
-        tests.join(", "),
+        shown(&rule.tests),
         remark.join("; ")
     )
 }
 
-/// A test with the file it stands in; a row of it by its name.
-fn shown(text: &str) -> String {
-    match Claim::parse(text) {
-        Ok(Claim { file, test, case }) => {
-            let case = case.map_or_else(String::new, |case| format!(" (\"{case}\")"));
-            format!("[`{test}`](../{file}){case}")
-        }
-        Err(_) => format!("`{text}`"),
-    }
+/// The tests with the files they stand in, each with its rows.
+fn shown(tests: &[String]) -> String {
+    let claims: Vec<Claim<'_>> = tests.iter().filter_map(|text| Claim::parse(text).ok()).collect();
+    let named = |claims: &[Claim<'_>]| {
+        let Claim { file, test, .. } = claims[0];
+        let cases: Vec<String> =
+            claims.iter().filter_map(|claim| claim.case).map(|case| format!("\"{case}\"")).collect();
+        let cases = if cases.is_empty() { String::new() } else { format!(" ({})", cases.join(", ")) };
+        format!("[`{test}`](../{file}){cases}")
+    };
+    let groups = claims.chunk_by(|one, next| (one.file, one.test) == (next.file, next.test));
+    groups.map(named).collect::<Vec<_>>().join(", ")
 }
