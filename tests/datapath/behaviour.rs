@@ -65,6 +65,18 @@ fn each_change_is_reported_once() {
 }
 
 #[test]
+fn v015_the_same_vrid_in_both_families_is_two_routers() {
+    for (frame, hears, other) in [(advert_v4(T2), V4, V6), (advert_v6(T4), V6, V4)] {
+        let mut plane = Plane::new();
+        plane.ingress(&frame);
+        let events = plane.events();
+        assert_eq!(events.iter().map(|event| event.router).collect::<Vec<_>>(), [hears]);
+        assert_eq!((plane.state(hears).adverts_received, plane.state(other).adverts_received), (1, 0));
+        assert_eq!(plane.state(other).last_advert_ns, 0);
+    }
+}
+
+#[test]
 fn v071_a_rejected_advert_refreshes_nothing() {
     let mut plane = Plane::new();
     for bad in [with_ttl(advert_v4(T2), 1), with_message_byte(advert_v4(T2), 5, 0, 12)] {

@@ -23,7 +23,18 @@ fn as_owner_whose_grant_ended(plane: &mut Plane) {
 
 fn as_owner_without_accept(plane: &mut Plane) {
     as_owner(plane);
-    [V4, V6].iter().for_each(|slot| plane.policy(*slot, |policy| policy.flags &= !flag::ACCEPT));
+    [V4, V6, V2].iter().for_each(|slot| plane.policy(*slot, |policy| policy.flags &= !flag::ACCEPT));
+}
+
+/// The address is the VRRPv2 router's, wherever packets to it arrive.
+fn as_owner_of_v2_without_accept(plane: &mut Plane) {
+    as_owner_without_accept(plane);
+    plane.virtual_address(V2, 0, mapped(VIP));
+}
+
+/// A host tells everybody its new link-layer address.
+fn neighbour_of_another() -> Vec<u8> {
+    neighbour_advertisement(PEER_LINK_LOCAL, ALL_NODES, STRANGER_V6)
 }
 
 fn without_fence_or_accept(plane: &mut Plane) {
@@ -116,6 +127,13 @@ pub(crate) fn inbound() -> Vec<Fixture> {
         received("V-132 IPv4", as_owner_without_accept, udp_v4(VIP), V4, AcceptOff),
         received("V-132 IPv6", as_owner_without_accept, udp_v6(VIP_GLOBAL), V6, AcceptOff),
         received("V-132 without a fence", without_fence_or_accept, udp_v4(VIP), V4, AcceptOff),
+        received("V-060 VRRPv2", as_owner_of_v2_without_accept, udp_v4(VIP), V2, AcceptOff),
+        transit("V-139 NA of another", as_backup, neighbour_of_another()),
+        transit("V-139 NA of another, as owner", as_owner, neighbour_of_another()),
+        transit("V-141 own address", as_backup, udp_v4(OUR_ADDRESS)),
+        transit("V-141 own link-local address", as_backup, udp_v6(OUR_LINK_LOCAL)),
+        transit("V-141 ARP for the own address", as_backup, arp(1, PEER_ADDRESS, OUR_ADDRESS)),
+        transit("V-141 past the lease", as_lapsed_owner, udp_v4(OUR_ADDRESS)),
         transit(
             "V-133 NA",
             as_owner_without_accept,

@@ -176,7 +176,7 @@ impl Plane {
         self.set(names::BYPASS_PAIRS, PAIR, pair);
     }
 
-    fn virtual_address(&mut self, slot: u32, ifindex: u32, address: [u8; 16]) {
+    pub(crate) fn virtual_address(&mut self, slot: u32, ifindex: u32, address: [u8; 16]) {
         self.hash(names::VIPS).insert(VipKey { ifindex, address }, slot, 0).expect("virtual address");
         let low = u32::from_be_bytes(address[12..].try_into().expect("four bytes"));
         let bit = filter_bit(low);

@@ -8,6 +8,7 @@ pub mod acts;
 pub mod adverts;
 pub mod bfd;
 pub mod clock;
+pub mod conformance;
 pub mod daemon;
 pub mod episode;
 pub mod fabric;

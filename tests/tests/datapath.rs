@@ -36,6 +36,8 @@ mod probe_attacks;
 mod probe_fixtures;
 #[path = "../datapath/probe_frames.rs"]
 mod probe_frames;
+#[path = "../datapath/random_adverts.rs"]
+mod random_adverts;
 #[path = "../datapath/rewinder.rs"]
 mod rewinder;
 #[path = "../datapath/trust_fixtures.rs"]

@@ -19,6 +19,8 @@ mod bypass_peers;
 mod bypass_wire;
 #[path = "../netns/checks.rs"]
 mod checks;
+#[path = "../netns/conformance.rs"]
+mod conformance;
 #[path = "../netns/control_socket.rs"]
 mod control_socket;
 #[path = "../netns/crash.rs"]

@@ -6,6 +6,7 @@
 mod bench;
 mod bench_machine;
 mod build;
+mod conformance;
 mod demo;
 mod demo_view;
 mod lab;
@@ -39,6 +40,7 @@ enum Verb {
     Test(test::Arguments),
     Bench(bench::Arguments),
     Sim(sim::Arguments),
+    Conformance(conformance::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Sim(arguments) => sim::run(&arguments),
+        Verb::Conformance(arguments) => conformance::run(&arguments),
     };
     match done {
         Ok(code) => code,

@@ -76,14 +76,14 @@ impl Layer {
     /// Tests of the layer that run side by side; timing suffers from neighbours on a small machine.
     pub(crate) fn threads(self) -> Option<usize> {
         match self {
-            Layer::Netns | Layer::Interop | Layer::Conformance => Some(2),
+            Layer::Netns | Layer::Interop => Some(2),
             _ => None,
         }
     }
 
     /// True if the suites of the layer start the daemon.
     pub(crate) fn needs_product(self) -> bool {
-        matches!(self, Layer::Netns | Layer::Interop | Layer::Conformance)
+        matches!(self, Layer::Netns | Layer::Interop)
     }
 
     /// Arguments after `cargo test`, one list per invocation.

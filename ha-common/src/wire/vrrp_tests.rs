@@ -66,10 +66,14 @@ fn seal_message(packet: &mut [u8]) {
 }
 
 fn seal_message_v6(packet: &mut [u8]) {
+    seal_message_v6_as(packet, 112);
+}
+
+fn seal_message_v6_as(packet: &mut [u8], next_header: u16) {
     packet[46..48].fill(0);
     let length = packet.len() - 40;
     let pseudo = checksum::sum_words::<8, _>(&*packet, 8, 8).expect("addresses")
-        + checksum::term(112)
+        + checksum::term(next_header)
         + checksum::term(length as u16);
     let sum = ones_complement(packet, 40, length / 4, pseudo);
     packet[46..48].copy_from_slice(&sum);
@@ -154,6 +158,22 @@ fn v035_t4_needs_its_pseudo_header() {
     let sum = ones_complement(&without, 40, 10, 0);
     without[46..48].copy_from_slice(&sum);
     assert_eq!(judge(&without, &policy(3, 6)), Err(VerdictReason::ChecksumInvalid));
+    let mut of_icmp = packet_v6(&hex(T4));
+    seal_message_v6_as(&mut of_icmp, 58);
+    assert_eq!(judge(&of_icmp, &policy(3, 6)), Err(VerdictReason::ChecksumInvalid), "another next header");
+}
+
+#[test]
+fn v036_the_pseudo_header_has_the_destination_of_its_own_packet() {
+    let to_group = packet_v6(&hex(T4));
+    let mut to_us = to_group.clone();
+    to_us[24..40].copy_from_slice(&hex("fe800000000000000000000000000010"));
+    let mut router = policy(3, 6);
+    router.flags |= flag::UNICAST;
+    assert_eq!(judge(&to_us, &router), Err(VerdictReason::ChecksumInvalid), "the sum of the group's copy");
+    seal_message_v6(&mut to_us);
+    assert_eq!(accepted(&to_us, &router).priority, 100);
+    assert_ne!(to_us[46..48], to_group[46..48]);
 }
 
 #[test]

@@ -223,6 +223,49 @@ fn v016_v123_v128_neighbours_are_answered_while_active_only_with_the_router_flag
     });
 }
 
+/// Neighbour solicitations on the wire: who asks, and the link-layer address that it gives as its own.
+fn solicitations(frames: &[Vec<u8>]) -> Vec<(Ipv6Addr, [u8; 6])> {
+    let asks = |frame: &&Vec<u8>| {
+        frame.len() >= 86
+            && frame[12..14] == [0x86, 0xdd]
+            && frame[20] == 58
+            && frame[54] == 135
+            && frame[78] == 1
+    };
+    let told = |frame: &Vec<u8>| {
+        let source: [u8; 16] = frame[22..38].try_into().unwrap();
+        (source.into(), frame[80..86].try_into().unwrap())
+    };
+    frames.iter().filter(asks).map(told).collect()
+}
+
+/// V-124: this node asks in its own name with its own link-layer address, even for what binds to a virtual address: no
+/// neighbour learns a physical MAC for that from a solicitation.
+#[test]
+fn v124_an_active_does_not_ask_for_neighbours_in_the_name_of_a_virtual_address() {
+    in_fresh_namespace(|| {
+        let state = tempfile::tempdir().unwrap();
+        let peer = Peer::joined();
+        ip("addr add 2001:db8::10/64 dev lan0 nodad");
+        let wire = peer.wire();
+        let daemon = Daemon::start(state.path());
+        daemon.configure(spec(&["fe80::1/64", "2001:db8::1/64"], true)).unwrap();
+        daemon.add();
+        let ping = |arguments: &str| {
+            let arguments = format!("-6 -c1 -W1 {arguments}");
+            std::process::Command::new("ping").args(arguments.split(' ')).output().unwrap();
+            solicitations(&wire.watch(WATCH))
+        };
+        let vip: Ipv6Addr = "2001:db8::1".parse().unwrap();
+        let asked = ping("2001:db8::20");
+        assert!(!asked.is_empty() && asked.iter().all(|(source, _)| *source != vip), "{asked:?}");
+        let bound = ping("-I 2001:db8::1 2001:db8::21");
+        assert!(!bound.is_empty() && bound.iter().all(|(source, _)| *source != vip), "{bound:?}");
+        let own = mac_of(LAN);
+        assert!(asked.iter().chain(&bound).all(|(_, mac)| *mac == own), "{asked:?} {bound:?}");
+    });
+}
+
 #[test]
 fn v137_nothing_leaves_with_the_virtual_mac_before_active() {
     in_fresh_namespace(|| {

@@ -1,7 +1,9 @@
 //! The election of one router against a segment: startup, timers, contests, preemption.
 
 use crate::support::*;
-use holdfast_engine::{Action, Advert, Cause, Duration, Input, Notice, Role, RouterConfig, Version};
+use holdfast_engine::{
+    Action, Advert, Cause, Duration, Family, Input, Notice, Role, RouterConfig, RouterId, Version,
+};
 
 fn at_centis(source: std::net::IpAddr, priority: u8, interval: u64) -> Advert {
     Advert { interval: centis(interval), ..advert(source, priority) }
@@ -290,6 +292,48 @@ fn v089_reports_that_come_late_are_weighed_by_when_they_arrived() {
     let released = bench.engine.next_deadline();
     report(&mut bench, released_at, 200);
     assert_eq!(bench.engine.next_deadline(), released, "what it said before does not count");
+}
+
+#[test]
+fn v015_of_two_families_under_one_vrid_only_the_silent_one_moves() {
+    const SIX: RouterId = RouterId(2);
+    let six = RouterConfig { id: SIX, family: Family::Ipv6, ..config(100) };
+    let mut bench = Bench::new(vec![config(100), six]);
+    bench.start();
+    let (source, owner) = (ip("fe80::10"), ip("fe80::11"));
+    bench.input(Input::Source { router: SIX, address: Some(source) });
+    let heard = Advert { at: bench.now, ..advert(owner, 200) };
+    bench.input(Input::Advert { router: SIX, advert: heard });
+    for _ in 0..6 {
+        bench.hear(advert(peer(), 200));
+        bench.pass(centis(100));
+    }
+    assert_eq!(bench.role(), Role::Backup);
+    assert_eq!(bench.engine.view(SIX).map(|view| view.role), Some(Role::Active));
+}
+
+#[test]
+fn v115_a_lost_link_is_a_shutdown_and_its_return_a_startup() {
+    let mut bench = Bench::active(config(100));
+    let down = bench.input(Input::Interface { interface: LAN, up: false });
+    assert_eq!(transition(&down), (Role::Active, Role::Initialize, Cause::InterfaceDown));
+    assert!(
+        names(&down).contains(&"remove".to_owned()) && names(&down).contains(&"stop".to_owned()),
+        "{down:?}"
+    );
+    assert_eq!(bench.pass(centis(2_000)), [], "nobody is Active on a dead link");
+    let up = bench.input(Input::Interface { interface: LAN, up: true });
+    assert_eq!(transition(&up), (Role::Initialize, Role::Backup, Cause::Startup));
+    let down = bench.input(Input::Interface { interface: LAN, up: false });
+    assert_eq!(transition(&down), (Role::Backup, Role::Initialize, Cause::InterfaceDown));
+}
+
+#[test]
+fn v109_the_source_decides_and_an_unlisted_address_does_not() {
+    let mut bench = Bench::active(config(100));
+    let heard = bench.hear(Advert { addresses_differ: true, ..advert(small_peer(), 100) });
+    assert!(names(&heard).contains(&"send 100".to_owned()), "{heard:?}");
+    assert_eq!(bench.role(), Role::Active);
 }
 
 #[test]
