@@ -8,6 +8,7 @@ mod bench_machine;
 mod build;
 mod demo;
 mod demo_view;
+mod fuzz;
 mod lab;
 mod process;
 mod run;
@@ -36,6 +37,7 @@ enum Verb {
     Lab(lab::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Verb::Lab(arguments) => lab::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::Fuzz(arguments) => fuzz::run(&arguments),
     };
     match done {
         Ok(code) => code,

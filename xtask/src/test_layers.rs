@@ -16,6 +16,8 @@ pub(crate) enum Layer {
     Unit,
     /// The engine's tables and properties.
     Engine,
+    /// Every parser of outside bytes: kept inputs, then a short run of the fuzzer.
+    Fuzz,
     /// Whole clusters under a seeded simulation.
     Simulation,
     /// The protocol's requirements by their numbers.
@@ -32,10 +34,11 @@ pub(crate) enum Layer {
 pub(crate) const BENCH_WORD: &str = "bench";
 
 impl Layer {
-    pub(crate) const ALL: [Layer; 8] = [
+    pub(crate) const ALL: [Layer; 9] = [
         Layer::Tidy,
         Layer::Unit,
         Layer::Engine,
+        Layer::Fuzz,
         Layer::Simulation,
         Layer::Conformance,
         Layer::Datapath,
@@ -48,6 +51,7 @@ impl Layer {
             Layer::Tidy => "tidy",
             Layer::Unit => "unit",
             Layer::Engine => "engine",
+            Layer::Fuzz => "fuzz",
             Layer::Simulation => "simulation",
             Layer::Conformance => "conformance",
             Layer::Datapath => "datapath",
@@ -62,6 +66,7 @@ impl Layer {
             Layer::Tidy => &["tidy", "docs"],
             Layer::Unit => &[],
             Layer::Engine => &["engine"],
+            Layer::Fuzz => &[],
             Layer::Simulation => &["simulation"],
             Layer::Conformance => &["conformance"],
             Layer::Datapath => &["datapath"],
@@ -88,10 +93,11 @@ impl Layer {
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let mut invocations = match self {
             Layer::Unit => vec![
-                words("--workspace --exclude holdfast-engine --exclude holdfast-lab"),
+                words("--workspace --exclude holdfast-engine --exclude holdfast-lab --exclude holdfast-fuzz"),
                 words("--package holdfast-lab --lib"),
             ],
             Layer::Engine => vec![words("--package holdfast-engine")],
+            Layer::Fuzz => vec![words("--package holdfast-fuzz")],
             _ => Vec::new(),
         };
         let own: Vec<&String> =

@@ -3,8 +3,10 @@
 use ha_common::maps::values::Head;
 use ha_common::ring_events::{AdvertEvent, PeerEvent};
 use ha_common::wire::probe::{MAGIC, Message, VERSION, kind};
+use holdfast::config::schema::{Kind, SECTIONS};
 use holdfast::effects::frames::{AdvertContent, MacAddress, announcement};
 use holdfast_engine::{ChecksumForm, Duration, Version};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// VRRP messages of the conformance vectors T1 to T7.
@@ -42,6 +44,28 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "journal" => vec![JOURNAL.join("\n").into_bytes()],
         _ => Vec::new(),
     }
+}
+
+/// Words that an input of the target is made of; the fuzzer puts them in where it sees fit.
+pub fn dictionary(target: &str) -> BTreeSet<String> {
+    let seeds = of(target);
+    let texts = seeds.iter().filter_map(|seed| std::str::from_utf8(seed).ok());
+    // Every second piece between quotation marks is a quoted one.
+    let mut words: BTreeSet<String> =
+        texts.flat_map(|text| text.split('"').skip(1).step_by(2)).map(str::to_owned).collect();
+    if target == "configuration" {
+        for section in SECTIONS {
+            words.insert(format!("\n{}\n", section.header()));
+            for setting in section.settings {
+                words.insert(format!("\n{} = ", setting.key));
+                if let Kind::Choice { options, .. } = setting.kind {
+                    words.extend(options.iter().map(|option| format!("\"{option}\"")));
+                }
+            }
+        }
+    }
+    words.retain(|word| !word.is_empty() && word.is_ascii());
+    words
 }
 
 fn hex(text: &str) -> Vec<u8> {

@@ -1,9 +1,12 @@
-//! Writes every target's seeds into the directory that is named: one folder per target, one file per seed.
+//! Writes every target's seeds and dictionary into the directory that is named, and prints the targets with the length of
+//! the longest input worth trying, one on a line.
+//!
+//! `TARGET/seed-NN` are the seeds, `TARGET.dict` the words in libFuzzer's form.
 
 use anyhow::{Context, Result};
 use holdfast_fuzz::{TARGETS, seeds};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn main() -> Result<()> {
     let directory =
@@ -12,9 +15,23 @@ fn main() -> Result<()> {
         let folder = directory.join(target.name);
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         for (number, seed) in seeds::of(target.name).iter().enumerate() {
-            let path = folder.join(format!("seed-{number:02}"));
-            fs::write(&path, seed).with_context(|| format!("writing {}", path.display()))?;
+            write(&folder.join(format!("seed-{number:02}")), seed)?;
         }
+        let words = seeds::dictionary(target.name);
+        let lines: String = words.iter().map(|word| format!("\"{}\"\n", escaped(word))).collect();
+        write(&directory.join(format!("{}.dict", target.name)), lines.as_bytes())?;
+        println!("{} {}", target.name, target.longest);
     }
     Ok(())
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<()> {
+    fs::write(path, content).with_context(|| format!("writing {}", path.display()))
+}
+
+/// A word in the form of a dictionary: what is not printable, quotation marks and backslashes in hexadecimal.
+fn escaped(word: &str) -> String {
+    let plain = |byte: u8| (byte.is_ascii_graphic() || byte == b' ') && byte != b'"' && byte != b'\\';
+    let escaped = |byte| if plain(byte) { char::from(byte).to_string() } else { format!("\\x{byte:02x}") };
+    word.bytes().map(escaped).collect()
 }

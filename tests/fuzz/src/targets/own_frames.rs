@@ -4,6 +4,7 @@
 //! what it refuses it must refuse for a reason.
 
 use crate::choices::Choices;
+use crate::reference_advert::mapped;
 use ha_common::maps::peers::NO_UNIT;
 use ha_common::maps::values::{Head, MAX_ADVERT_FRAME, RouterPolicy, checksum_form, role};
 use ha_common::wire::ethernet::{Mac, ether_type};
@@ -147,7 +148,7 @@ fn check_advert(frame: &[u8], content: &AdvertContent, priority: u8, mac: MacAdd
     assert!(by_pnet.is_some_and(|packet| packet.payload().len() == frame.len() - link.payload));
 }
 
-/// A router that is configured like the sender and sends from the unspecified address.
+/// A router that is configured like the sender, with another address of its own.
 fn receiver(content: &AdvertContent, family: u8) -> RouterPolicy {
     let bytes = |address: &IpAddr| match address {
         IpAddr::V4(address) => address.octets().to_vec(),
@@ -163,7 +164,7 @@ fn receiver(content: &AdvertContent, family: u8) -> RouterPolicy {
         grant_until_ns: u64::MAX,
         interval_ns: content.interval.as_nanos(),
         addresses_sum: words.map(|word| u64::from(u32::from_ne_bytes(word))).sum(),
-        source: [0x5a; 16],
+        source: mapped(content.source).map(|byte| !byte),
         vlan: 0,
         answers_per_interval: 10,
         flags: 0,
