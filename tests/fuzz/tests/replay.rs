@@ -77,3 +77,12 @@ fn the_corpora_are_small_and_each_belongs_to_a_target() {
         }
     }
 }
+
+#[test]
+fn the_manual_names_every_target() {
+    let manual = fs::read_to_string(folder("../../docs/fuzzing.md")).unwrap();
+    for target in TARGETS {
+        let row = format!("| `{}` | ", target.name);
+        assert!(manual.lines().any(|line| line.starts_with(&row)), "docs/fuzzing.md lacks {}", target.name);
+    }
+}
