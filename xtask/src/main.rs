@@ -9,6 +9,7 @@ mod build;
 mod conformance;
 mod demo;
 mod demo_view;
+mod fuzz;
 mod lab;
 mod mutants;
 mod process;
@@ -41,6 +42,7 @@ enum Verb {
     Bench(bench::Arguments),
     Sim(sim::Arguments),
     Conformance(conformance::Arguments),
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Sim(arguments) => sim::run(&arguments),
         Verb::Conformance(arguments) => conformance::run(&arguments),
+        Verb::Fuzz(arguments) => fuzz::run(&arguments),
     };
     match done {
         Ok(code) => code,

@@ -3,7 +3,7 @@
 use crate::setup::{self, Purpose};
 use crate::test_layers::{Layer, suites};
 use crate::workspace::cargo;
-use crate::{build, mutants, process};
+use crate::{build, fuzz, mutants, process};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
 use std::process::{ExitCode, Stdio};
@@ -58,6 +58,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         for invocation in invocations {
             run_one(layer, &invocation, arguments.filter.as_deref(), &mut tally)?;
+        }
+        if layer == Layer::Fuzz {
+            let (passed, failed) = fuzz::short(arguments.filter.as_deref())?;
+            tally.passed += passed;
+            tally.failed += failed;
         }
     }
     for broken in &tally.broken {

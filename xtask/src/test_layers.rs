@@ -16,6 +16,8 @@ pub(crate) enum Layer {
     Unit,
     /// The engine's tables and properties.
     Engine,
+    /// Every parser of outside bytes: kept inputs, then a short run of the fuzzer.
+    Fuzz,
     /// Whole clusters under a seeded simulation.
     Simulation,
     /// The protocol's requirements by their numbers.
@@ -34,10 +36,11 @@ pub(crate) enum Layer {
 pub(crate) const BENCH_WORD: &str = "bench";
 
 impl Layer {
-    pub(crate) const ALL: [Layer; 8] = [
+    pub(crate) const ALL: [Layer; 9] = [
         Layer::Tidy,
         Layer::Unit,
         Layer::Engine,
+        Layer::Fuzz,
         Layer::Simulation,
         Layer::Conformance,
         Layer::Datapath,
@@ -50,6 +53,7 @@ impl Layer {
             Layer::Tidy => "tidy",
             Layer::Unit => "unit",
             Layer::Engine => "engine",
+            Layer::Fuzz => "fuzz",
             Layer::Simulation => "simulation",
             Layer::Conformance => "conformance",
             Layer::Datapath => "datapath",
@@ -63,7 +67,7 @@ impl Layer {
     fn words(self) -> &'static [&'static str] {
         match self {
             Layer::Tidy => &["tidy", "docs"],
-            Layer::Unit | Layer::Mutants => &[],
+            Layer::Unit | Layer::Fuzz | Layer::Mutants => &[],
             Layer::Engine => &["engine"],
             Layer::Simulation => &["simulation"],
             Layer::Conformance => &["conformance"],
@@ -91,10 +95,11 @@ impl Layer {
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let mut invocations = match self {
             Layer::Unit => vec![
-                words("--workspace --exclude holdfast-engine --exclude holdfast-lab"),
+                words("--workspace --exclude holdfast-engine --exclude holdfast-lab --exclude holdfast-fuzz"),
                 words("--package holdfast-lab --lib"),
             ],
             Layer::Engine => vec![words("--package holdfast-engine --lib --test engine")],
+            Layer::Fuzz => vec![words("--package holdfast-fuzz")],
             Layer::Simulation => vec![words("--package holdfast-engine --test simulation")],
             _ => Vec::new(),
         };

@@ -6,7 +6,7 @@
 pub mod args;
 mod check;
 pub mod logging;
-mod render;
+pub mod render;
 mod verbs;
 
 use crate::config::validated::Node;

@@ -21,12 +21,12 @@ const INDENT: usize = 14;
 const NO_DRIVER: &str = "none";
 
 /// One event on one line.
-pub(super) fn event(record: &EventRecord) -> String {
+pub fn event(record: &EventRecord) -> String {
     format!("{} {}", record.at, explain::line(&record.event))
 }
 
 /// The whole status as of `now`.
-pub(super) fn status(status: &Status, now: Timestamp) -> String {
+pub fn status(status: &Status, now: Timestamp) -> String {
     let mut text = String::new();
     node(&mut text, status, now);
     for router in &status.virtual_routers {

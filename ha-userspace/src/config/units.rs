@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// No honest duration is longer as text; also keeps sums far from overflow.
-const MAX_DURATION_TEXT: usize = 24;
+/// No honest duration is longer as text: the longest that [`show_duration`] writes, 20 digits, a point, 9 digits and a unit.
+const MAX_DURATION_TEXT: usize = 31;
 
 /// Why a text is not a quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -166,6 +166,8 @@ mod tests {
             let value = duration(text).unwrap();
             assert_eq!(duration(&show_duration(value)), Ok(value), "{text}");
         }
+        let longest = Duration::new(u64::MAX, 999_999_999);
+        assert_eq!(duration(&show_duration(longest)), Ok(longest));
         assert_eq!(show_duration(Duration::from_millis(40_950)), "40.95s");
         assert_eq!(show_duration(Duration::from_secs(600)), "10m");
         for text in ["10Mbps", "1500Mbps", "1bps", "1Tbps"] {

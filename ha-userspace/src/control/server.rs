@@ -163,7 +163,12 @@ async fn next_line(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<V
     }
 }
 
-fn parse(line: &[u8]) -> Result<Request, String> {
+/// Reads one line of a client.
+///
+/// # Errors
+///
+/// What to tell the client.
+pub fn parse(line: &[u8]) -> Result<Request, String> {
     if line.len() > MAX_REQUEST {
         return Err(format!("the request is longer than {MAX_REQUEST} bytes"));
     }

@@ -42,8 +42,8 @@ impl RingReader {
     }
 }
 
-/// Records are told apart by their heads, which hold their sizes.
-fn record(bytes: &[u8]) -> Option<RingRecord> {
+/// Reads a record; `None` for one of another layout. Records are told apart by their heads, which hold their sizes.
+pub fn record(bytes: &[u8]) -> Option<RingRecord> {
     if let Ok(event) = bytemuck::try_pod_read_unaligned::<PeerEvent>(bytes) {
         return (event.head == Head::of::<PeerEvent>()).then_some(RingRecord::Peer(event));
     }

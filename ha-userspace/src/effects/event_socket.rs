@@ -80,7 +80,7 @@ impl EventSocket {
 }
 
 /// Takes every message out of a datagram; one that cannot be read is left out.
-fn decode(datagram: &[u8], events: &mut Vec<RouteNetlinkMessage>) {
+pub(super) fn decode(datagram: &[u8], events: &mut Vec<RouteNetlinkMessage>) {
     let mut rest = datagram;
     while let Some(length) = rest.first_chunk::<4>().map(|length| u32::from_ne_bytes(*length) as usize) {
         if length < HEADER_LENGTH || length > rest.len() {

@@ -93,11 +93,8 @@ impl LatchFile {
 
     /// Replaces what was saved; when this returns well, it survives a power cut. On an error the previous state stands.
     pub fn save(&self, record: &FlapRecord) -> Result<(), LatchError> {
-        let write = || -> io::Result<()> {
-            let envelope = Envelope { format: FORMAT, crc32: checksum(record)?, record: record.clone() };
-            durable::replace(&self.path, &serde_json::to_vec_pretty(&envelope)?)
-        };
-        write().map_err(|source| LatchError::Write { path: self.path.clone(), source })
+        let written = encode(record).and_then(|content| durable::replace(&self.path, &content));
+        written.map_err(|source| LatchError::Write { path: self.path.clone(), source })
     }
 
     /// Where a damaged file is kept.
@@ -119,7 +116,22 @@ pub fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn parse(content: &[u8]) -> Result<FlapRecord, String> {
+/// The file's content for a record.
+///
+/// # Errors
+///
+/// The record cannot be written as JSON; there is none like that.
+pub fn encode(record: &FlapRecord) -> io::Result<Vec<u8>> {
+    let envelope = Envelope { format: FORMAT, crc32: checksum(record)?, record: record.clone() };
+    Ok(serde_json::to_vec_pretty(&envelope)?)
+}
+
+/// The inverse of [`encode`].
+///
+/// # Errors
+///
+/// How the content is damaged.
+pub fn parse(content: &[u8]) -> Result<FlapRecord, String> {
     let text = |error: serde_json::Error| error.to_string();
     let FormatOnly { format } = serde_json::from_slice(content).map_err(text)?;
     if format != FORMAT {

@@ -4,7 +4,7 @@
 //! dumped again once the stale rest of the queue is gone, and the difference is told, so the picture is right again
 //! however much was lost.
 
-use super::event_socket::{EventRead, EventSocket};
+use super::event_socket::{EventRead, EventSocket, decode};
 use super::frames::MacAddress;
 use super::interfaces::{InterfaceAddress, Interfaces, LinkEvent, LinkState};
 use super::netlink::{Netlink, NetlinkError};
@@ -127,6 +127,13 @@ pub(super) async fn snapshot(netlink: &Netlink) -> Result<Interfaces, NetlinkErr
         }
     }
     Ok(interfaces)
+}
+
+/// What a datagram of the kernel tells, in its order; what tells nothing, or cannot be read, is left out.
+pub fn events(datagram: &[u8]) -> Vec<LinkEvent> {
+    let mut messages = Vec::new();
+    decode(datagram, &mut messages);
+    messages.iter().filter_map(to_event).collect()
 }
 
 fn to_event(message: &RouteNetlinkMessage) -> Option<LinkEvent> {

@@ -137,11 +137,20 @@ impl Record {
             Err(source) => return Err(RecordError::Read { path, source }),
         };
         let damaged = |reason: String| RecordError::Damaged { path: path.clone(), reason };
-        let record: Self = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        Self::parse(&text).map(Some).map_err(damaged)
+    }
+
+    /// Reads the file's content.
+    ///
+    /// # Errors
+    ///
+    /// How it is damaged.
+    pub fn parse(content: &[u8]) -> Result<Self, String> {
+        let record: Self = serde_json::from_slice(content).map_err(|error| error.to_string())?;
         if record.format != FORMAT {
-            return Err(damaged(format!("format {} instead of {FORMAT}", record.format)));
+            return Err(format!("format {} instead of {FORMAT}", record.format));
         }
-        Ok(Some(record))
+        Ok(record)
     }
 
     /// Replaces the record on disk; when this returns, it survives a power cut.

@@ -161,7 +161,12 @@ fn read(path: &Path, limit: u64) -> Vec<EventRecord> {
             return Vec::new();
         }
     };
-    bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    records(&bytes).collect()
+}
+
+/// The records in a file's content; lines that are none are skipped.
+pub fn records(content: &[u8]) -> impl Iterator<Item = EventRecord> {
+    content.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok())
 }
 
 fn read_tail(path: &Path, limit: u64) -> io::Result<Vec<u8>> {

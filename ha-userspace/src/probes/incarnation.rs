@@ -108,14 +108,23 @@ fn before(path: &Path) -> Result<Before, IncarnationError> {
     };
     let mut text = Vec::new();
     file.take(MAX_LENGTH).read_to_end(&mut text).map_err(read)?;
-    Ok(match serde_json::from_slice::<Content>(&text) {
+    Ok(parse(&text).map_or_else(Before::Damaged, Before::Starts))
+}
+
+/// The starts that the file's content counts.
+///
+/// # Errors
+///
+/// How it is damaged.
+pub fn parse(content: &[u8]) -> Result<u32, String> {
+    match serde_json::from_slice::<Content>(content) {
         Ok(content) if content.format != FORMAT => {
-            Before::Damaged(format!("format {} instead of {FORMAT}", content.format))
+            Err(format!("format {} instead of {FORMAT}", content.format))
         }
-        Ok(content) if content.starts == u32::MAX => Before::Damaged("the counter is at its end".to_owned()),
-        Ok(content) => Before::Starts(content.starts),
-        Err(error) => Before::Damaged(error.to_string()),
-    })
+        Ok(content) if content.starts == u32::MAX => Err("the counter is at its end".to_owned()),
+        Ok(content) => Ok(content.starts),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn save(state_dir: &Path, path: &Path, starts: u32) -> io::Result<()> {

@@ -96,6 +96,15 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         by_hand: "install FRR (with vrrpd) with your package manager",
     },
     Requirement {
+        name: "C++ compiler",
+        purpose: Purpose::Test,
+        why: "the fuzzer (libFuzzer) is written in C++",
+        present: || find("c++").is_some(),
+        apt: &["g++"],
+        install: None,
+        by_hand: "install g++ or clang++ with your package manager",
+    },
+    Requirement {
         name: "rustfmt",
         purpose: Purpose::Checks,
         why: "the form of the code is checked with it",
