@@ -14,6 +14,7 @@ mod run;
 mod setup;
 mod test;
 mod test_layers;
+mod vm_lab;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -36,6 +37,7 @@ enum Verb {
     Lab(lab::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
+    VmLab(vm_lab::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Verb::Lab(arguments) => lab::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::VmLab(arguments) => vm_lab::run(&arguments),
     };
     match done {
         Ok(code) => code,
