@@ -12,12 +12,16 @@ mod kernel_files;
 mod kernels;
 mod load;
 mod machine;
+mod scenario;
+mod standing;
+mod topology;
 
 use crate::build;
 use crate::setup::{self, Purpose};
 use crate::workspace::{root, target_dir};
 use accelerator::Choice;
 use anyhow::{Context, Result, ensure};
+use holdfast_lab::Moment;
 use holdfast_lab::netns::LabName;
 use holdfast_lab::workdir::WorkDir;
 use image::Userland;
@@ -26,6 +30,7 @@ use machine::Hardware;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use topology::VmLab;
 
 /// The emulator.
 const QEMU: &str = "qemu-system-x86_64";
@@ -60,6 +65,22 @@ struct Options {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
+    /// Starts two gateways between a client and a server, and leaves them running.
+    Up {
+        /// The kernel of all four.
+        #[arg(long, value_enum, default_value_t = Kernel::Newest)]
+        kernel: Kernel,
+    },
+    /// Ends what `up` started, and what a killed run left.
+    Down,
+    /// Runs a command in a guest that `up` started: client, gwA, gwB or server.
+    Exec {
+        /// The guest.
+        node: String,
+        /// The command; there is no shell.
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
     /// Runs the tests on real kernels.
     Test {
         /// Only this test.
@@ -79,10 +100,12 @@ enum Verb {
 enum Subject {
     /// Every program passes the verifier and attaches natively.
     Load,
+    /// A gateway loses its power, comes back and hands over; the other serves.
+    Scenario,
 }
 
 impl Subject {
-    const ALL: [Subject; 1] = [Subject::Load];
+    const ALL: [Subject; 2] = [Subject::Load, Subject::Scenario];
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -90,7 +113,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         cfg!(target_arch = "x86_64"),
         "the VM lab's guests run this host's binaries on an x86-64 kernel: it needs an x86-64 host"
     );
+    standing::sweep();
     match &arguments.verb {
+        Verb::Up { kernel } => {
+            standing::up(&Workshop::open(&arguments.options)?, *kernel).map(|()| ExitCode::SUCCESS)
+        }
+        Verb::Down => standing::down().map(|()| ExitCode::SUCCESS),
+        Verb::Exec { node, command } => standing::exec(node, command),
         Verb::Test { only, kernel, record } => test(&arguments.options, only, kernel, *record),
     }
 }
@@ -148,13 +177,18 @@ fn test(options: &Options, only: &[Subject], kernels: &[Kernel], record: bool) -
     if subjects.contains(&Subject::Load) {
         passed &= test_load(&workshop, kernels, record)?;
     }
+    if subjects.contains(&Subject::Scenario) {
+        for kernel in kernels {
+            passed &= test_scenario(&workshop, *kernel)?;
+        }
+    }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn test_load(workshop: &Workshop<'_>, kernels: &[Kernel], record: bool) -> Result<bool> {
     let mut results = Vec::new();
     for kernel in kernels {
-        let directory = WorkDir::create(&LabName::unique(), "vm")?;
+        let directory = run_dir()?;
         let (hardware, version) = workshop.hardware(*kernel, directory.path())?;
         eprintln!("vm-lab: load on {} ({})", kernel.label(), hardware.accelerator.name());
         results.push(load::run(&hardware, kernel.label(), &version)?);
@@ -170,4 +204,23 @@ fn test_load(workshop: &Workshop<'_>, kernels: &[Kernel], record: bool) -> Resul
         false => println!("load: failed on {}", failed.join(", ")),
     }
     Ok(failed.is_empty())
+}
+
+/// A failure is told and does not keep the other kernels from their turn.
+fn test_scenario(workshop: &Workshop<'_>, kernel: Kernel) -> Result<bool> {
+    let directory = run_dir()?;
+    let (hardware, _) = workshop.hardware(kernel, directory.path())?;
+    println!("scenario on {} ({})", kernel.label(), hardware.accelerator.name());
+    let begin = Moment::now();
+    let done = VmLab::start(hardware).and_then(|mut lab| scenario::run(&mut lab).map(|_| lab.kernel_release));
+    match &done {
+        Ok(release) => println!("scenario: passed on {release} in {} s", begin.elapsed().as_secs()),
+        Err(error) => println!("scenario: failed on {}: {error:#}", kernel.label()),
+    }
+    Ok(done.is_ok())
+}
+
+/// A directory for sockets that ends with this process.
+fn run_dir() -> Result<WorkDir> {
+    WorkDir::create(&LabName::unique(), standing::PART)
 }

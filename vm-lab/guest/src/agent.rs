@@ -92,14 +92,15 @@ impl Agent {
                 self.stream = Some(Stream::start(destination, Duration::from_millis(interval_ms))?);
                 Answer::Done
             }
-            Order::Traffic => {
-                Answer::Traffic(self.stream.as_ref().context("no traffic was started")?.window())
+            Order::Traffic { anew } => {
+                Answer::Traffic(self.stream.as_ref().context("no traffic was started")?.window(anew))
             }
         })
     }
 
     fn hello(&self) -> Result<Hello> {
-        let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("reading the kernel's release")?;
+        let release =
+            fs::read_to_string("/proc/sys/kernel/osrelease").context("reading the kernel's release")?;
         let uptime = fs::read_to_string("/proc/uptime").context("reading the uptime")?;
         let seconds: f64 = uptime.split(' ').next().unwrap_or("").parse().context("/proc/uptime")?;
         Ok(Hello {
@@ -110,7 +111,11 @@ impl Agent {
     }
 }
 
+/// Writes a file and makes the directories above it.
 fn write(path: &str, content: &str, mode: u32) -> Result<()> {
+    if let Some(directory) = Path::new(path).parent() {
+        fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
+    }
     let file = File::options().write(true).create(true).truncate(true).mode(mode).open(path);
     let written = file.and_then(|mut file| file.write_all(content.as_bytes()));
     written.with_context(|| format!("writing {path}"))

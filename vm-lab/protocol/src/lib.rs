@@ -41,8 +41,8 @@ pub enum Order {
     Echo { address: SocketAddr },
     /// Sends numbered datagrams to an echo, from now on.
     StartTraffic { destination: SocketAddr, interval_ms: u64 },
-    /// Gives the figures since the last such order, or since the start.
-    Traffic,
+    /// Gives the figures of the present window, which begins with the traffic or with the last order to begin anew.
+    Traffic { anew: bool },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -43,11 +43,12 @@ impl Accelerator {
         }
     }
 
-    /// QEMU's options.
+    /// QEMU's options. The emulated processor has no `cmpxchg16b`: QEMU 7.2 now and then returns from an emulated one with
+    /// garbage in the flags, and the guest's kernel dies of it.
     pub(crate) fn options(self) -> [&'static str; 4] {
         match self {
             Accelerator::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Accelerator::Tcg => ["-accel", "tcg,thread=single,tb-size=128", "-cpu", "qemu64,+rdrand"],
+            Accelerator::Tcg => ["-accel", "tcg,thread=single,tb-size=128", "-cpu", "qemu64,+rdrand,-cx16"],
         }
     }
 }

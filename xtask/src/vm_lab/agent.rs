@@ -129,9 +129,9 @@ impl Agent {
         }
     }
 
-    /// The figures of the guest's traffic since the last call.
-    pub(crate) fn traffic(&mut self) -> Result<TrafficWindow> {
-        match self.order(Order::Traffic)? {
+    /// The figures of the guest's traffic in the present window, which goes on or begins anew.
+    pub(crate) fn traffic(&mut self, anew: bool) -> Result<TrafficWindow> {
+        match self.order(Order::Traffic { anew })? {
             Answer::Traffic(window) => Ok(window),
             other => self.strange(&other),
         }

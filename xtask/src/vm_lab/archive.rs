@@ -13,7 +13,7 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const HOST_SOURCES: &str = "/etc/apt/sources.list";
 const HOST_SOURCE_PARTS: &str = "/etc/apt/sources.list.d";
 
-/// Some suites of a mirror.
+/// A suite of a mirror.
 #[derive(Debug)]
 pub(crate) struct Archive {
     root: PathBuf,
@@ -45,8 +45,8 @@ fn mirror_in(text: &str) -> Option<String> {
 }
 
 impl Archive {
-    /// Prepares `root` and fetches the lists of the suites.
-    pub(crate) fn open(root: &Path, mirror: &str, suites: &[&str]) -> Result<Self> {
+    /// Prepares `root` and fetches the suite's list.
+    pub(crate) fn open(root: &Path, mirror: &str, suite: &str) -> Result<Self> {
         for directory in
             ["sources", "preferences", "state/lists/partial", "cache/archives/partial", "packages"]
         {
@@ -54,22 +54,22 @@ impl Archive {
             fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
         }
         let sources = format!(
-            "Types: deb\nURIs: {mirror}\nSuites: {}\nComponents: main\nArchitectures: amd64\nTargets: Packages\n\
-             Signed-By: {KEYRING}\n",
-            suites.join(" ")
+            "Types: deb\nURIs: {mirror}\nSuites: {suite}\nComponents: main\nArchitectures: amd64\nTargets: Packages\n\
+             Signed-By: {KEYRING}\n"
         );
-        for (name, content) in
-            [("sources/debian.sources", sources), ("apt.conf", configuration(root)), ("status", String::new())]
-        {
+        for (name, content) in [
+            ("sources/debian.sources", sources),
+            ("apt.conf", configuration(root)),
+            ("status", String::new()),
+        ] {
             let path = root.join(name);
             fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
         }
         let archive = Archive { root: root.to_owned() };
         process::output(archive.apt("apt-get").args(["--quiet", "update"])).with_context(|| {
             format!(
-                "the package lists of {} could not be fetched from {mirror}: is there a network? `--mirror` names \
-                 another place",
-                suites.join(", ")
+                "the packages of {suite} could not be listed from {mirror}: is there a network? `--mirror` names \
+                 another place"
             )
         })?;
         Ok(archive)
@@ -95,8 +95,7 @@ impl Archive {
 
     /// Names of the packages that a version of a package depends on in exactly that version.
     pub(crate) fn exact_dependencies(&self, package: &str, version: &str) -> Result<Vec<String>> {
-        let shown =
-            process::output(self.apt("apt-cache").args(["show", &format!("{package}={version}")]))?;
+        let shown = process::output(self.apt("apt-cache").args(["show", &format!("{package}={version}")]))?;
         Ok(exact_dependencies(&shown, version))
     }
 
@@ -162,7 +161,8 @@ mod tests {
         assert_eq!(mirror_in(list).as_deref(), Some("http://mirror.example.org/debian"));
         let stanza = "Types: deb\nURIs: https://mirror.example.org/debian\nSuites: trixie\n";
         assert_eq!(mirror_in(stanza).as_deref(), Some("https://mirror.example.org/debian"));
-        let others = "deb http://mirror.example.org/ubuntu noble main\nURIs: http://x.example.org/debian-security\n";
+        let others =
+            "deb http://mirror.example.org/ubuntu noble main\nURIs: http://x.example.org/debian-security\n";
         assert_eq!(mirror_in(others), None);
     }
 

@@ -43,10 +43,8 @@ impl Cpio {
         let links = 1;
         // Inode, mode, user, group, links, time, size, device (2), special device (2), length of the name, checksum.
         let size = content.len() as u32;
-        let fields =
-            [self.number, mode, 0, 0, links, 0, size, 0, 0, 0, 0, name.len() as u32 + 1, 0].map(|field| {
-                format!("{field:08x}")
-            });
+        let fields = [self.number, mode, 0, 0, links, 0, size, 0, 0, 0, 0, name.len() as u32 + 1, 0]
+            .map(|field| format!("{field:08x}"));
         self.bytes.extend_from_slice(MAGIC.as_bytes());
         self.bytes.extend_from_slice(fields.concat().as_bytes());
         self.bytes.extend_from_slice(name.as_bytes());

@@ -29,8 +29,8 @@ pub(crate) fn prepare(kernel: Kernel, work: &Path, mirror: &str, refresh: bool) 
     if let Some(known) = read_record(&record).filter(|_| !refresh) {
         return Ok(known);
     }
-    eprintln!("vm-lab: fetching kernel {} from {}", kernel.label(), kernel.suites().join(", "));
-    let archive = Archive::open(&home.join("apt"), mirror, kernel.suites())?;
+    eprintln!("vm-lab: fetching kernel {} from {}", kernel.label(), kernel.suite());
+    let archive = Archive::open(&home.join("apt"), mirror, kernel.suite())?;
     let version = archive.newest(META_PACKAGE)?;
     let tree = home.join("tree");
     if tree.exists() {
@@ -62,7 +62,8 @@ fn read_record(path: &Path) -> Option<KernelFiles> {
 fn parts(archive: &Archive, version: &str) -> Result<Vec<String>> {
     let named = archive.exact_dependencies(META_PACKAGE, version)?;
     let image = named.into_iter().find(|name| name.starts_with("linux-image-"));
-    let image = image.with_context(|| format!("{META_PACKAGE} {version} depends on no linux-image package"))?;
+    let image =
+        image.with_context(|| format!("{META_PACKAGE} {version} depends on no linux-image package"))?;
     let mut parts = archive.exact_dependencies(&image, version)?;
     parts.push(image);
     Ok(parts)

@@ -11,7 +11,8 @@ pub(crate) enum Kernel {
     /// Debian trixie's.
     #[value(name = "6.12")]
     Middle,
-    /// The newest that Debian has packaged, release candidates included.
+    /// The newest release that Debian has packaged. Its release candidates are left out: aya cannot read a version such
+    /// as `7.3~rc7`, and takes the kernel for the oldest of all.
     #[value(name = "newest")]
     Newest,
 }
@@ -27,12 +28,12 @@ impl Kernel {
         }
     }
 
-    /// Debian's suites that are looked at; the highest version wins.
-    pub(crate) fn suites(self) -> &'static [&'static str] {
+    /// The suite of Debian's archive that has it.
+    pub(crate) fn suite(self) -> &'static str {
         match self {
-            Kernel::Oldest => &["bookworm"],
-            Kernel::Middle => &["trixie"],
-            Kernel::Newest => &["sid", "experimental"],
+            Kernel::Oldest => "bookworm",
+            Kernel::Middle => "trixie",
+            Kernel::Newest => "sid",
         }
     }
 }

@@ -140,8 +140,7 @@ mod tests {
     use holdfast_vm_protocol::{ProgramReport, Refused};
 
     fn result(attached: Result<AttachReport, String>) -> LoadResult {
-        let verified =
-            Verified { instructions: 512_000, translated_bytes: 9, jited_bytes: 7, load_ms: 3 };
+        let verified = Verified { instructions: 512_000, translated_bytes: 9, jited_bytes: 7, load_ms: 3 };
         LoadResult {
             kernel: "6.1",
             release: "6.1.0-1".to_owned(),
