@@ -3,7 +3,7 @@
 
 use super::machine::{Hardware, Machine, Nic};
 use anyhow::{Context, Result, bail};
-use holdfast_vm_protocol::{Answer, AttachReport, Order, ProgramsReport, Verified};
+use holdfast_vm_protocol::{Answer, AttachReport, Order, ProgramsReport, Refused, Verified};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -87,7 +87,7 @@ pub(crate) fn table(results: &[LoadResult]) -> String {
         for program in &result.report.programs {
             let figures = match &program.result {
                 Ok(verified) => figures(verified),
-                Err(refused) => format!("refused: {} | |", refused.error),
+                Err(refused) => format!("{} | |", refusal(refused)),
             };
             let attached = attached(&program.name, result.report.attached.as_ref().ok());
             // Writing to a string cannot fail.
@@ -108,6 +108,21 @@ fn figures(verified: &Verified) -> String {
         bytes => format!("{bytes} bytes"),
     };
     format!("{} | {percent:.1} % | {code}", verified.instructions)
+}
+
+/// Why a program was refused: the last line of the verifier's log before its statistics, and how far it came.
+fn refusal(refused: &Refused) -> String {
+    let reason = refused.log.lines().rev().find(|line| !line.is_empty() && !is_statistics(line));
+    let reason = reason.unwrap_or(&refused.error);
+    let walked = refused.log.lines().find_map(|line| line.strip_prefix("processed ")?.split(' ').next());
+    match walked {
+        Some(walked) => format!("refused after {walked}: {reason}"),
+        None => format!("refused: {reason}"),
+    }
+}
+
+fn is_statistics(line: &str) -> bool {
+    ["verification time ", "stack depth ", "processed "].iter().any(|word| line.starts_with(word))
 }
 
 /// Where the product attached the program.
@@ -137,7 +152,7 @@ fn replace(text: &str, table: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holdfast_vm_protocol::{ProgramReport, Refused};
+    use holdfast_vm_protocol::ProgramReport;
 
     fn result(attached: Result<AttachReport, String>) -> LoadResult {
         let verified = Verified { instructions: 512_000, translated_bytes: 9, jited_bytes: 7, load_ms: 3 };
@@ -164,6 +179,18 @@ mod tests {
         let mut refused = result(attach("native"));
         refused.report.programs[0].result = Err(Refused { error: "E2BIG".to_owned(), log: String::new() });
         assert!(!refused.passed());
+    }
+
+    #[test]
+    fn a_refusal_says_why_and_how_far_it_came() {
+        let log = "12: (85) call pc+3\ncombined stack size of 2 calls is 544. Too large\n\
+                   verification time 9 usec\nstack depth 104+400\nprocessed 257992 insns (limit 1000000)\n";
+        let refused = Refused { error: "Permission denied".to_owned(), log: log.to_owned() };
+        assert_eq!(
+            refusal(&refused),
+            "refused after 257992: combined stack size of 2 calls is 544. Too large"
+        );
+        assert_eq!(refusal(&Refused { log: String::new(), ..refused }), "refused: Permission denied");
     }
 
     #[test]

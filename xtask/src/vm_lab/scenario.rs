@@ -4,7 +4,7 @@
 //! gateways say of themselves. Bounds are generous, since guests may be emulated on a busy host: timing to the
 //! millisecond is the namespace lab's business. What is new here are the kernels and the drivers.
 
-use super::topology::{VmLab, lan_mac};
+use super::topology::{LOOK, SETTLED_WITHIN, VmLab, lan_mac};
 use anyhow::{Result, ensure};
 use holdfast_lab::Moment;
 use holdfast_lab::topology::{LAN_VIP, Leg, SERVER, Side};
@@ -15,8 +15,6 @@ use std::time::Duration;
 
 const ECHO_PORT: u16 = 7;
 const TRAFFIC_INTERVAL_MS: u64 = 50;
-/// Time for two daemons to load their programs and come to rest under emulation.
-const SETTLED_WITHIN: Duration = Duration::from_secs(180);
 /// Detection takes less than four seconds where the host does not stall.
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(60);
 /// Longest the client may go without an answer: after a loss, and around planned moves.
@@ -24,7 +22,6 @@ const LONGEST_OUTAGE_MS: u64 = 30_000;
 const LONGEST_PLANNED_GAP_MS: u64 = 5_000;
 /// An answer no older than this means that traffic flows.
 const FRESH_MS: u64 = 1_000;
-const LOOK: Duration = Duration::from_millis(500);
 /// Traffic that is watched once all is quiet.
 const CALM: Duration = Duration::from_secs(3);
 /// Lines of a daemon's log shown after a failure.

@@ -36,6 +36,7 @@ pub(super) fn up(workshop: &Workshop<'_>, kernel: Kernel) -> Result<()> {
     let mut directory = WorkDir::create(&LabName::standing(NAME), PART)?;
     let (hardware, _) = workshop.hardware(kernel, directory.path())?;
     let mut lab = VmLab::start(hardware)?;
+    lab.wait_owner()?;
     lab.leave_running();
     directory.leave_standing();
     println!("The VM lab stands on {}: client -- lan -- gwA, gwB -- wan -- server.", lab.kernel_release);

@@ -12,6 +12,7 @@ use super::machine::{Hardware, Machine, Nic, datagram_netdev, pid_file};
 use anyhow::{Context, Result};
 use holdfast_lab::daemon::{self, FILES_WORD};
 use holdfast_lab::gateway_pair::{Peering, node_id};
+use holdfast_lab::poll::eventually_true;
 use holdfast_lab::process::Process;
 use holdfast_lab::topology::{CLIENT, LAN_VIP, SERVER, Side, WAN_VIP};
 use holdfast_vm_protocol::{LOG_DIR, Order};
@@ -50,6 +51,10 @@ const BPF_DIR: &str = "/sys/fs/bpf/holdfast";
 const CONFIG: &str = "/etc/holdfast.toml";
 pub(crate) const CONTROL_SOCKET: &str = "/var/lib/holdfast/run/control.sock";
 const DAEMON: &str = "holdfast";
+/// Time for two daemons to load their programs and come to rest under emulation.
+pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(180);
+/// Time between two looks at a guest.
+pub(crate) const LOOK: Duration = Duration::from_millis(500);
 const SECRET: &str = "a secret of the VM lab, the same on both gateways";
 const SECRET_MODE: u32 = 0o600;
 const FILE_MODE: u32 = 0o644;
@@ -200,6 +205,15 @@ impl VmLab {
         let ran = self.holdfast(side, &["status", "--json"])?;
         let status = serde_json::from_str(&ran.stdout);
         status.map(daemon::Status).with_context(|| format!("status of {}: {}", side.label(), ran.stderr))
+    }
+
+    /// Waits until one of the gateways owns the addresses.
+    pub(crate) fn wait_owner(&mut self) -> Result<()> {
+        eventually_true("one gateway is Active", SETTLED_WITHIN, || {
+            std::thread::sleep(LOOK);
+            let active = |status: Result<daemon::Status>| status.is_ok_and(|status| status.is_active("lan"));
+            Side::BOTH.into_iter().any(|side| active(self.status(side)))
+        })
     }
 
     /// The daemon's log.
