@@ -195,10 +195,10 @@ mod tests {
 
     #[test]
     fn the_table_stands_between_its_marks() {
-        let page = format!("# Page\n\n{BEGIN}\nold\n{END}\n\nafter\n");
+        let page = format!("# Page\n\n{BEGIN}\nstale\n{END}\n\nafter\n");
         let replaced = replace(&page, &table(&[result(attach("native"))])).unwrap();
         assert!(replaced.contains("| `holdfast_xdp` | 512000 | 51.2 % | 7 bytes | XDP, native |"));
-        assert!(!replaced.contains("old") && replaced.ends_with("\n\nafter\n"));
+        assert!(!replaced.contains("stale") && replaced.ends_with("\n\nafter\n"));
         assert_eq!(replace("no marks", "x"), None);
     }
 }
