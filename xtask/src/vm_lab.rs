@@ -12,6 +12,7 @@ mod kernel_files;
 mod kernels;
 mod load;
 mod machine;
+mod manual;
 mod scenario;
 mod standing;
 mod topology;
@@ -27,6 +28,7 @@ use holdfast_lab::workdir::WorkDir;
 use image::Userland;
 use kernels::Kernel;
 use machine::Hardware;
+use scenario::ScenarioResult;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -89,8 +91,8 @@ enum Verb {
         /// Only on this kernel; may be given several times.
         #[arg(long, value_enum)]
         kernel: Vec<Kernel>,
-        /// Writes the table of verified instructions into the manual.
-        #[arg(long)]
+        /// Writes the tables of results, of all kernels, into the manual.
+        #[arg(long, conflicts_with = "kernel")]
         record: bool,
     },
 }
@@ -178,9 +180,7 @@ fn test(options: &Options, only: &[Subject], kernels: &[Kernel], record: bool) -
         passed &= test_load(&workshop, kernels, record)?;
     }
     if subjects.contains(&Subject::Scenario) {
-        for kernel in kernels {
-            passed &= test_scenario(&workshop, *kernel)?;
-        }
+        passed &= test_scenario(&workshop, kernels, record)?;
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -191,33 +191,47 @@ fn test_load(workshop: &Workshop<'_>, kernels: &[Kernel], record: bool) -> Resul
         let directory = run_dir()?;
         let (hardware, version) = workshop.hardware(*kernel, directory.path())?;
         eprintln!("vm-lab: load on {} ({})", kernel.label(), hardware.accelerator.name());
-        results.push(load::run(&hardware, kernel.label(), &version)?);
+        match load::run(&hardware, kernel.label(), &version) {
+            Ok(result) => results.push(result),
+            // Told, and the other kernels have their turn.
+            Err(error) => println!("load: no result on {}: {error:#}", kernel.label()),
+        }
     }
     println!("{}", load::table(&results));
     if record {
-        load::record(&results, &root().join(MANUAL))?;
+        manual::record(&root().join(MANUAL), "load", &load::table(&results))?;
     }
-    let failed: Vec<&str> =
-        results.iter().filter(|result| !result.passed()).map(|result| result.kernel).collect();
-    match failed.is_empty() {
-        true => println!("load: passed on {} kernels", results.len()),
-        false => println!("load: failed on {}", failed.join(", ")),
-    }
-    Ok(failed.is_empty())
+    let passed = results.iter().filter(|result| result.passed()).count();
+    println!("load: passed on {passed} of {} kernels", kernels.len());
+    Ok(passed == kernels.len())
 }
 
-/// A failure is told and does not keep the other kernels from their turn.
-fn test_scenario(workshop: &Workshop<'_>, kernel: Kernel) -> Result<bool> {
-    let directory = run_dir()?;
-    let (hardware, _) = workshop.hardware(kernel, directory.path())?;
-    println!("scenario on {} ({})", kernel.label(), hardware.accelerator.name());
-    let begin = Moment::now();
-    let done = VmLab::start(hardware).and_then(|mut lab| scenario::run(&mut lab).map(|_| lab.kernel_release));
-    match &done {
-        Ok(release) => println!("scenario: passed on {release} in {} s", begin.elapsed().as_secs()),
-        Err(error) => println!("scenario: failed on {}: {error:#}", kernel.label()),
+fn test_scenario(workshop: &Workshop<'_>, kernels: &[Kernel], record: bool) -> Result<bool> {
+    let mut results = Vec::new();
+    for kernel in kernels {
+        let directory = run_dir()?;
+        let (hardware, _) = workshop.hardware(*kernel, directory.path())?;
+        println!("scenario on {} ({})", kernel.label(), hardware.accelerator.name());
+        let begin = Moment::now();
+        match run_scenario(hardware) {
+            Ok(result) => {
+                println!("scenario: passed on {} in {} s", result.release, begin.elapsed().as_secs());
+                results.push(result);
+            }
+            // Told, and the other kernels have their turn.
+            Err(error) => println!("scenario: failed on {}: {error:#}", kernel.label()),
+        }
     }
-    Ok(done.is_ok())
+    if record {
+        manual::record(&root().join(MANUAL), "scenario", &scenario::table(&results))?;
+    }
+    Ok(results.len() == kernels.len())
+}
+
+fn run_scenario(hardware: Hardware) -> Result<ScenarioResult> {
+    let mut lab = VmLab::start(hardware)?;
+    let steps = scenario::run(&mut lab)?;
+    Ok(ScenarioResult { release: lab.kernel_release, steps })
 }
 
 /// A directory for sockets that ends with this process.

@@ -17,8 +17,6 @@ const INSTRUCTION_LIMIT: u32 = 1_000_000;
 /// The programs that the product attaches.
 const INGRESS: &str = "holdfast_xdp";
 const EGRESS: &str = "holdfast_tcx";
-const BEGIN: &str = "<!-- load table: begin -->";
-const END: &str = "<!-- load table: end -->";
 
 /// What one kernel made of the object.
 #[derive(Clone, Debug)]
@@ -135,20 +133,6 @@ fn attached(program: &str, report: Option<&AttachReport>) -> String {
     }
 }
 
-/// Writes the table between its marks in a page of the manual.
-pub(crate) fn record(results: &[LoadResult], page: &Path) -> Result<()> {
-    let text = fs::read_to_string(page).with_context(|| format!("reading {}", page.display()))?;
-    let replaced = replace(&text, &table(results))
-        .with_context(|| format!("{} has no lines `{BEGIN}` and `{END}`", page.display()))?;
-    fs::write(page, replaced).with_context(|| format!("writing {}", page.display()))
-}
-
-fn replace(text: &str, table: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{table}{END}{after}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,11 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn the_table_stands_between_its_marks() {
-        let page = format!("# Page\n\n{BEGIN}\nstale\n{END}\n\nafter\n");
-        let replaced = replace(&page, &table(&[result(attach("native"))])).unwrap();
-        assert!(replaced.contains("| `holdfast_xdp` | 512000 | 51.2 % | 7 bytes | XDP, native |"));
-        assert!(!replaced.contains("stale") && replaced.ends_with("\n\nafter\n"));
-        assert_eq!(replace("no marks", "x"), None);
+    fn a_line_has_the_figures_and_the_place() {
+        let table = table(&[result(attach("native"))]);
+        assert!(table.contains("| `holdfast_xdp` | 512000 | 51.2 % | 7 bytes | XDP, native |"), "{table}");
+        let columns = |line: &str| line.matches('|').count();
+        assert!(table.lines().all(|line| columns(line) == columns(table.lines().next().unwrap())), "{table}");
+        let mut refused = result(Err("no".to_owned()));
+        refused.report.programs[0].result = Err(Refused { error: "E2BIG".to_owned(), log: String::new() });
+        let refused = super::table(&[refused]);
+        assert!(refused.lines().all(|line| columns(line) == 8), "{refused}");
     }
 }

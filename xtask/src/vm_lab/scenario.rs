@@ -214,6 +214,34 @@ impl Display for Step {
     }
 }
 
+/// What a kernel's steps came to.
+#[derive(Clone, Debug)]
+pub(crate) struct ScenarioResult {
+    pub(crate) release: String,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// The results as a table in Markdown, one line per kernel and step.
+pub(crate) fn table(results: &[ScenarioResult]) -> String {
+    let mut table = String::from(
+        "| Release | Step | Active | by | Longest time without an answer | Lost |\n|---|---|---|---|---|---|\n",
+    );
+    for ScenarioResult { release, steps } in results {
+        for step in steps {
+            table += &format!(
+                "| {release} | {} | {} | `{}` | {} ms | {} of {} |\n",
+                step.name,
+                step.active.label(),
+                step.cause,
+                step.longest_gap_ms,
+                step.lost,
+                step.sent
+            );
+        }
+    }
+    table
+}
+
 /// What is known of the gateways, for an error.
 fn shown(lab: &mut VmLab) -> String {
     let mut text = String::from("the scenario failed");
@@ -225,4 +253,24 @@ fn shown(lab: &mut VmLab) -> String {
         text += &format!("\n--- the daemon of {} ---\n{tail}\n{console}", side.label());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_a_line_of_the_table() {
+        let step = Step {
+            name: POWER_LOSS.name,
+            active: Side::B,
+            cause: "peer-unhealthy".to_owned(),
+            longest_gap_ms: 2487,
+            sent: 115,
+            lost: 47,
+        };
+        let result = ScenarioResult { release: "6.12.107".to_owned(), steps: vec![step] };
+        let line = "| 6.12.107 | power loss | gwB | `peer-unhealthy` | 2487 ms | 47 of 115 |";
+        assert!(table(&[result]).lines().any(|found| found == line));
+    }
 }
