@@ -128,7 +128,7 @@ fn configuration(root: &Path) -> String {
          Dir::Etc::sourcelist \"/dev/null\";\nDir::Etc::sourceparts \"{root}/sources\";\n\
          Dir::Etc::preferences \"/dev/null\";\nDir::Etc::preferencesparts \"{root}/preferences\";\n\
          APT::Architecture \"amd64\";\nAPT::Architectures {{ \"amd64\"; }};\nAcquire::Languages \"none\";\n\
-         APT::Sandbox::User \"root\";\n"
+         APT::Sandbox::User \"root\";\nAPT::Update::Error-Mode \"any\";\n"
     )
 }
 

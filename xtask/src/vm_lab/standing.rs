@@ -80,6 +80,8 @@ pub(super) fn sweep() {
     for entry in entries.flatten() {
         if entry.file_name().to_str().and_then(creator).is_some_and(|pid| !process_dir(pid).exists()) {
             end_in(&entry.path());
+            // What cannot be removed is in nobody's way.
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
