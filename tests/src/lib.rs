@@ -30,6 +30,7 @@ pub mod stalls;
 pub mod topology;
 pub mod traffic;
 pub mod trickle;
+pub mod workdir;
 pub mod xdp_tools;
 
 mod bpf;
@@ -38,7 +39,6 @@ mod ip_tool;
 mod link_ioctl;
 mod processor_time;
 mod stamped;
-mod workdir;
 mod xdp_port;
 
 pub use clock::Moment;

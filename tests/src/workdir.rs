@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 /// A directory for one node of a lab.
 #[derive(Debug)]
-pub(crate) struct WorkDir {
+pub struct WorkDir {
     path: PathBuf,
     ticket: Option<Ticket>,
 }
 
 impl WorkDir {
     /// Makes the directory of `part`, empty.
-    pub(crate) fn create(lab: &LabName, part: &str) -> Result<Self> {
+    pub fn create(lab: &LabName, part: &str) -> Result<Self> {
         let path = root().join(lab.part(part));
         cleanup::remove_directory(&path);
         let ticket = cleanup::register(Leftover::Directory(path.clone()));
@@ -22,18 +22,19 @@ impl WorkDir {
         Ok(WorkDir { path, ticket: Some(ticket) })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Writes a file into the directory and gives its path.
-    pub(crate) fn write(&self, name: &str, content: &str) -> Result<PathBuf> {
+    pub fn write(&self, name: &str, content: &str) -> Result<PathBuf> {
         let path = self.path.join(name);
         std::fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
         Ok(path)
     }
 
-    pub(crate) fn leave_standing(&mut self) {
+    /// Lets the directory outlive this value and this process.
+    pub fn leave_standing(&mut self) {
         self.ticket = None;
     }
 }
@@ -47,6 +48,6 @@ impl Drop for WorkDir {
 }
 
 /// Where the directories of all labs are.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     std::env::temp_dir()
 }

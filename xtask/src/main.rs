@@ -18,6 +18,7 @@ mod setup;
 mod sim;
 mod test;
 mod test_layers;
+mod vm_lab;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -43,6 +44,7 @@ enum Verb {
     Sim(sim::Arguments),
     Conformance(conformance::Arguments),
     Fuzz(fuzz::Arguments),
+    VmLab(vm_lab::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Verb::Sim(arguments) => sim::run(&arguments),
         Verb::Conformance(arguments) => conformance::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
+        Verb::VmLab(arguments) => vm_lab::run(&arguments),
     };
     match done {
         Ok(code) => code,

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 /// Installs what building, the lab and the tests need.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Only what this purpose needs (default: everything).
+    /// Only what this purpose needs (default: everything but the VM lab).
     #[arg(long = "for", value_enum)]
     purpose: Option<Purpose>,
     /// Only says what is missing; exits 1 if anything is.
@@ -23,7 +23,8 @@ pub(crate) struct Arguments {
     check: bool,
 }
 
-/// What something is needed for. Each purpose includes the ones before it.
+/// What something is needed for. Each purpose includes the ones before it, except that guests of the VM lab need neither
+/// the test suites nor the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Purpose {
     /// Compiling the product.
@@ -34,6 +35,17 @@ pub(crate) enum Purpose {
     Test,
     /// Formatting and lints as `.ci/run` checks them.
     Checks,
+    /// Real kernels in QEMU.
+    VmLab,
+}
+
+impl Purpose {
+    fn includes(self, other: Purpose) -> bool {
+        match self {
+            Purpose::VmLab => other == Purpose::VmLab || other <= Purpose::Lab,
+            _ => other <= self,
+        }
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -84,6 +96,6 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
 fn missing_for(purpose: Purpose) -> Vec<&'static Requirement> {
     REQUIREMENTS
         .iter()
-        .filter(|requirement| requirement.purpose <= purpose && !(requirement.present)())
+        .filter(|requirement| purpose.includes(requirement.purpose) && !(requirement.present)())
         .collect()
 }
