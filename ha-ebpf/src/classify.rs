@@ -15,6 +15,13 @@ use ha_common::{
     },
 };
 
+/// Bound of the offset of what lies behind the VLAN tags, and of the number of tags, in a form that [`below`] takes.
+///
+/// [`below`]: crate::cursor::below
+pub const PAYLOAD_BOUND: usize =
+    (ethernet::HEADER_LENGTH + vlan::MAX_TAGS * vlan::TAG_LENGTH + 1).next_power_of_two();
+pub const TAGS_BOUND: usize = (vlan::MAX_TAGS + 1).next_power_of_two();
+
 /// Judges a received frame.
 #[inline(always)]
 pub fn ingress(ctx: &XdpContext) -> Outcome {
@@ -33,16 +40,20 @@ fn inspect(ctx: &XdpContext) -> Option<Outcome> {
         ether_type::IPV4 => {
             let protocol = ipv4::protocol(frame, at)?;
             if protocol == PROTOCOL {
-                return Some(Outcome::Concluded(vrrp::receive_v4(ctx.ctx)));
+                return Some(Outcome::Concluded(vrrp::vrrp_v4(ctx.ctx, at, link.vlan, link.tags)));
             }
             let destination = ipv4::destination(frame, at)?;
             count_fragments(ctx, frame, at + ipv4::total_length(frame, at)?);
-            if protocol == udp::PROTOCOL && is_to_ha_port_v4(frame, at) {
-                return Some(Outcome::Concluded(probe::receive_v4(ctx.ctx)));
+            let is_probe = protocol == udp::PROTOCOL && is_to_ha_port_v4(frame, at);
+            if is_probe {
+                let code = probe::probe_v4(ctx.ctx, at, link.vlan);
+                if code != probe::PATH_UNKNOWN {
+                    return Some(Outcome::Concluded(code));
+                }
             }
-            Some(fenced_v4(frame, link.vlan, destination))
+            Some(or_stray(fenced_v4(frame, link.vlan, destination), is_probe))
         }
-        ether_type::IPV6 => ipv6_packet(ctx, frame, link.vlan, at),
+        ether_type::IPV6 => ipv6_packet(ctx, frame, link.vlan, link.tags, at),
         ether_type::ARP => {
             if let Some(outcome) = to_virtual_mac(frame, link.vlan) {
                 return Some(outcome);
@@ -56,8 +67,17 @@ fn inspect(ctx: &XdpContext) -> Option<Outcome> {
 
 /// What the fence makes of an IPv4 packet that nothing else claims.
 #[inline(always)]
-pub fn fenced_v4(frame: XdpFrame, vlan: u32, destination: u32) -> Outcome {
+fn fenced_v4(frame: XdpFrame, vlan: u32, destination: u32) -> Outcome {
     to_virtual_mac(frame, vlan).unwrap_or_else(|| fence::packet_in_v4(frame, destination))
+}
+
+/// A probe that goes on although it came by no path of ours is counted.
+#[inline(always)]
+fn or_stray(outcome: Outcome, is_probe: bool) -> Outcome {
+    match outcome {
+        Outcome::Transit if is_probe => Outcome::Judged(VerdictReason::ProbePathUnknown),
+        outcome => outcome,
+    }
 }
 
 /// Whether a UDP packet behind an IPv4 header at `at` is for the HA port. A later fragment has no port.
@@ -75,25 +95,29 @@ fn is_to_ha_port(frame: XdpFrame, at: usize) -> bool {
 }
 
 #[inline(always)]
-fn ipv6_packet(ctx: &XdpContext, frame: XdpFrame, vlan: u32, at: usize) -> Option<Outcome> {
+fn ipv6_packet(ctx: &XdpContext, frame: XdpFrame, vlan: u32, tags: usize, at: usize) -> Option<Outcome> {
     let next = ipv6::next_header(frame, at)?;
     if next == PROTOCOL {
-        return Some(Outcome::Concluded(vrrp::receive_v6(ctx.ctx)));
+        return Some(Outcome::Concluded(vrrp::vrrp_v6(ctx.ctx, at, vlan, tags)));
     }
     if ipv6::extended_next_header(frame, at, next) == Some(PROTOCOL) {
         return Some(Outcome::Judged(VerdictReason::ExtensionHeader));
     }
     let message = at + ipv6::HEADER_LENGTH;
     count_fragments(ctx, frame, message + ipv6::payload_length(frame, at)?);
-    if next == udp::PROTOCOL && is_to_ha_port(frame, message) {
-        return Some(Outcome::Concluded(probe::receive_v6(ctx.ctx)));
+    let is_probe = next == udp::PROTOCOL && is_to_ha_port(frame, message);
+    if is_probe {
+        let code = probe::probe_v6(ctx.ctx, at, vlan);
+        if code != probe::PATH_UNKNOWN {
+            return Some(Outcome::Concluded(code));
+        }
     }
-    fenced_v6(frame, vlan, at, next)
+    Some(or_stray(fenced_v6(frame, vlan, at, next).unwrap_or(Outcome::Transit), is_probe))
 }
 
 /// What the fence makes of an IPv6 packet that nothing else claims.
 #[inline(always)]
-pub fn fenced_v6(frame: XdpFrame, vlan: u32, at: usize, next: u8) -> Option<Outcome> {
+fn fenced_v6(frame: XdpFrame, vlan: u32, at: usize, next: u8) -> Option<Outcome> {
     if let Some(outcome) = to_virtual_mac(frame, vlan) {
         return Some(outcome);
     }

@@ -6,17 +6,36 @@
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use core::arch::asm;
 use core::ptr;
-use ha_common::wire::Buffer;
+use ha_common::wire::{Buffer, checksum};
+
+/// A sum that no words have: the frame ends before the last of them.
+const NO_SUM: u64 = u64::MAX;
+/// Most words, or groups of four, that a sum is asked of.
+const MAX_SUMMED: usize = 255;
+/// Bound of the offsets that sums begin at: two tags, the longest IPv4 header and a VRRP header lie in front.
+const SUM_BOUND: usize = 128;
 
 /// A program's context, which says where the packet lies.
 pub trait Context: Copy {
     /// First byte, and the byte behind the linear part.
     fn bounds(self) -> (usize, usize);
+
+    /// As `Buffer::sum_words`.
+    #[inline(always)]
+    fn sum_words<const LIMIT: usize>(self, offset: usize, words: usize) -> Option<u64> {
+        checksum::sum_words::<LIMIT, _>(Frame::of(self), offset, words)
+    }
+
+    /// As `Buffer::sum_quads`.
+    #[inline(always)]
+    fn sum_quads<const LIMIT: usize>(self, offset: usize, quads: usize) -> Option<u64> {
+        checksum::sum_quads::<LIMIT, _>(Frame::of(self), offset, quads)
+    }
 }
 
 /// Reads the bounds out of a context, anew each time: volatile, or the compiler would keep the old pointers.
 macro_rules! context {
-    ($type:ty) => {
+    ($type:ty { $($sums:item)* }) => {
         impl Context for *mut $type {
             #[inline(always)]
             fn bounds(self) -> (usize, usize) {
@@ -27,12 +46,45 @@ macro_rules! context {
                     (start as usize, end as usize)
                 }
             }
+
+            $($sums)*
         }
     };
 }
 
-context!(xdp_md);
-context!(__sk_buff);
+context!(xdp_md {
+    #[inline(always)]
+    fn sum_words<const LIMIT: usize>(self, offset: usize, words: usize) -> Option<u64> {
+        const { assert!(LIMIT <= MAX_SUMMED) };
+        let sum = frame_sum_words(self, offset, words);
+        (sum != NO_SUM).then_some(sum)
+    }
+
+    #[inline(always)]
+    fn sum_quads<const LIMIT: usize>(self, offset: usize, quads: usize) -> Option<u64> {
+        const { assert!(LIMIT <= MAX_SUMMED) };
+        let sum = frame_sum_quads(self, offset, quads);
+        (sum != NO_SUM).then_some(sum)
+    }
+});
+context!(__sk_buff {});
+
+/// Sum of up to [`MAX_SUMMED`] words of the frame, or [`NO_SUM`]. The verifier follows the loop once, and not every turn that it
+/// can end with into what comes behind it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn frame_sum_words(ctx: *mut xdp_md, offset: usize, words: usize) -> u64 {
+    checksum::sum_words::<MAX_SUMMED, _>(XdpFrame::of(ctx), below::<SUM_BOUND>(offset), words)
+        .unwrap_or(NO_SUM)
+}
+
+/// As [`frame_sum_words`], of groups of four words.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn frame_sum_quads(ctx: *mut xdp_md, offset: usize, quads: usize) -> u64 {
+    checksum::sum_quads::<MAX_SUMMED, _>(XdpFrame::of(ctx), below::<SUM_BOUND>(offset), quads)
+        .unwrap_or(NO_SUM)
+}
 
 /// The linear part of a frame.
 #[derive(Clone, Copy)]
@@ -55,6 +107,18 @@ fn opaque(mut pointer: usize) -> usize {
     // name one offset twice, which the kernel refuses.
     unsafe { asm!("{0} = {0}", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags)) };
     pointer
+}
+
+/// `value`, of which the verifier afterwards knows that it is less than `BOUND`, a power of two: what is above is cut off.
+#[inline(always)]
+pub fn below<const BOUND: usize>(value: usize) -> usize {
+    const { assert!(BOUND.is_power_of_two()) };
+    let mut bounded = value;
+    // SAFETY: touches its own register only.
+    unsafe {
+        asm!("{value} &= {mask}", value = inout(reg) bounded, mask = const BOUND - 1, options(pure, nomem, nostack));
+    }
+    bounded
 }
 
 impl<C: Context> Frame<C> {
@@ -144,8 +208,13 @@ impl<const LENGTH: usize> Buffer for Part<LENGTH> {
 
 impl<C: Context> Buffer for Frame<C> {
     #[inline(always)]
-    fn anew(self) -> Self {
-        Frame::of(self.ctx)
+    fn sum_words<const LIMIT: usize>(self, offset: usize, words: usize) -> Option<u64> {
+        self.ctx.sum_words::<LIMIT>(offset, words)
+    }
+
+    #[inline(always)]
+    fn sum_quads<const LIMIT: usize>(self, offset: usize, quads: usize) -> Option<u64> {
+        self.ctx.sum_quads::<LIMIT>(offset, quads)
     }
 
     #[inline(always)]

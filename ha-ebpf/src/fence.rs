@@ -31,7 +31,7 @@ pub fn stopped(router: &Router, reason: VerdictReason) -> Outcome {
 /// Whether the fence holds for a router at this moment.
 #[inline(always)]
 pub fn is_closed(router: &Router) -> bool {
-    fence_mode() != fence::NONE && !router.serves(now_ns())
+    fence_mode() != fence::NONE && !router.serves()
 }
 
 /// A frame to a virtual MAC; `None` if the fence does not stop it.
@@ -101,7 +101,7 @@ pub fn packet_in_v6(frame: XdpFrame, destination: usize, is_neighbour: bool) -> 
 /// A packet to a virtual address: fenced while not owned, for this host only if it accepts (V-129, V-132, V-133).
 #[inline(always)]
 fn to_virtual_address(router: &Router, is_neighbour: bool) -> Outcome {
-    let owned = router.serves(now_ns());
+    let owned = router.serves();
     if !owned {
         if fence_mode() == fence::NONE {
             return Outcome::Transit;

@@ -11,7 +11,7 @@ use crate::{
 use ha_common::{
     maps::peers::{MacKey, PathKey, PathPolicy, PathState, PeerPolicy, PeerState},
     ring_events::peer_event,
-    wire::{ipv6, probe::Message, vlan::LinkLayer},
+    wire::{ipv6, probe::Message},
 };
 
 const MICROSECOND_NS: u64 = 1_000;
@@ -98,10 +98,10 @@ impl Peer {
 impl Path {
     /// The path between two addresses (IPv4 mapped) on this interface.
     #[inline(always)]
-    pub fn find(link: &LinkLayer, local: ipv6::Words, remote: ipv6::Words) -> Option<Self> {
+    pub fn find(vlan: u32, local: ipv6::Words, remote: ipv6::Words) -> Option<Self> {
         let key = PathKey {
             ifindex: attach_ifindex(),
-            vlan: link.vlan,
+            vlan,
             local: ipv6::bytes(local),
             remote: ipv6::bytes(remote),
         };

@@ -5,8 +5,9 @@
 //! (`probe_answer`); replies and challenges to our own requests are matched and absorbed; neither is ever answered.
 
 use crate::{
-    classify, count,
-    cursor::{Part, XdpFrame},
+    classify::PAYLOAD_BOUND,
+    count,
+    cursor::{Part, XdpFrame, below},
     maps::node,
     outcome::Outcome,
     peers::{Admission, Path},
@@ -25,7 +26,6 @@ use ha_common::{
         probe::{self, Message, kind},
         siphash::SipHash,
         udp,
-        vlan::{self, LinkLayer},
     },
 };
 
@@ -37,61 +37,48 @@ const LENGTH_V6: usize = ipv6::HEADER_LENGTH + UDP_LENGTH;
 /// The bit that tells a group's MAC address, in its first four bytes.
 const GROUP_BIT: u32 = 1 << 24;
 
-/// Judges the IPv4 packet to the HA port in the frame and returns the XDP code.
-///
-/// A function of its own for the reasons that `vrrp::receive_v4` gives.
+/// What [`probe_v4`] and [`probe_v6`] return for a packet between other hosts, or of none of ours. It is left as it is.
+pub const PATH_UNKNOWN: u32 = u32::MAX;
+
+/// Judges the IPv4 packet to the HA port at `at`; the XDP code, or [`PATH_UNKNOWN`].
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub fn receive_v4(ctx: *mut xdp_md) -> u32 {
-    receive(ctx, 4).conclude_xdp()
+pub extern "C" fn probe_v4(ctx: *mut xdp_md, at: usize, vlan: u32) -> u32 {
+    receive(ctx, at, vlan, 4)
 }
 
-/// As [`receive_v4`], for IPv6.
+/// As [`probe_v4`], for IPv6.
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub fn receive_v6(ctx: *mut xdp_md) -> u32 {
-    receive(ctx, 6).conclude_xdp()
+pub extern "C" fn probe_v6(ctx: *mut xdp_md, at: usize, vlan: u32) -> u32 {
+    receive(ctx, at, vlan, 6)
 }
 
 #[inline(always)]
-fn receive(ctx: *mut xdp_md, family: u8) -> Outcome {
+fn receive(ctx: *mut xdp_md, at: usize, vlan: u32, family: u8) -> u32 {
     let frame = XdpFrame::of(ctx);
-    judge_frame(frame, family).unwrap_or(Outcome::Transit)
-}
-
-/// `None` means that the frame ends inside its IP header.
-#[inline(always)]
-fn judge_frame(frame: XdpFrame, family: u8) -> Option<Outcome> {
-    let link = vlan::walk(frame)?;
-    let at = link.payload;
-    if let Some(path) = path_of(frame, &link, family)? {
-        let reason = if family == 6 {
-            judge(Packet::<LENGTH_V6>::of(frame, at), header_v6, &path)
-        } else {
-            judge(Packet::<LENGTH_V4>::of(frame, at), header_v4, &path)
-        };
-        return Some(Outcome::Judged(reason));
-    }
-    // Between other hosts, or not one of ours: the fence has its say, as about any packet.
-    let fenced = if family == 6 {
-        classify::fenced_v6(frame, link.vlan, at, udp::PROTOCOL)
-    } else {
-        Some(classify::fenced_v4(frame, link.vlan, ipv4::destination(frame, at)?))
+    let at = below::<PAYLOAD_BOUND>(at);
+    let Some(path) = path_of(frame, at, vlan, family) else {
+        return PATH_UNKNOWN;
     };
-    Some(match fenced {
-        None | Some(Outcome::Transit) => Outcome::Judged(VerdictReason::ProbePathUnknown),
-        Some(outcome) => outcome,
-    })
+    let reason = if family == 6 {
+        judge(Packet::<LENGTH_V6>::of(frame, at), header_v6, &path)
+    } else {
+        judge(Packet::<LENGTH_V4>::of(frame, at), header_v4, &path)
+    };
+    Outcome::Judged(reason).conclude_xdp()
 }
 
 #[inline(always)]
-fn path_of(frame: XdpFrame, link: &LinkLayer, family: u8) -> Option<Option<Path>> {
+fn path_of(frame: XdpFrame, at: usize, vlan: u32, family: u8) -> Option<Path> {
     let (source, destination) = if family == 6 {
-        let header = frame.part::<{ ipv6::HEADER_LENGTH }>(link.payload)?;
+        let header = frame.part::<{ ipv6::HEADER_LENGTH }>(at)?;
         (ipv6::address(header, ipv6::source_at(0))?, ipv6::address(header, ipv6::destination_at(0))?)
     } else {
-        let header = frame.part::<{ ipv4::MIN_HEADER_LENGTH }>(link.payload)?;
+        let header = frame.part::<{ ipv4::MIN_HEADER_LENGTH }>(at)?;
         (ipv6::mapped(ipv4::source(header, 0)?), ipv6::mapped(ipv4::destination(header, 0)?))
     };
-    Some(Path::find(link, destination, source))
+    Path::find(vlan, destination, source)
 }
 
 /// A frame that is long enough for a message: what is read and rewritten of it.
@@ -112,11 +99,11 @@ impl<const LENGTH: usize> Packet<LENGTH> {
         Some(Self { macs: frame.part(0)?, ip: frame.part(at)?, frame_length })
     }
 
-    /// The message; any bytes are one.
+    /// The message; any bytes are one. Read anew each time: kept for later, it would take much of the stack.
     #[inline(always)]
     fn message(&self) -> Option<Message> {
         // SAFETY: inside the packet, as `Part` says; loads may be unaligned, as in `cursor`.
-        self.ip.pointer::<Message>(Self::MESSAGE).map(|message| unsafe { *message })
+        self.ip.pointer::<Message>(Self::MESSAGE).map(|message| unsafe { ptr::read_volatile(message) })
     }
 
     /// The MAC that the message should have. It is taken from the packet word by word, so that no field need be kept meanwhile.
@@ -168,6 +155,9 @@ fn judge<const LENGTH: usize>(
         VerdictReason::ProbeAnswered | VerdictReason::ProbeRepeated => Kind::Reply,
         VerdictReason::ProbeChallenged => Kind::Challenge,
         _ => return reason,
+    };
+    let Some(message) = packet.message() else {
+        return VerdictReason::ProbeHeaderInvalid;
     };
     let answer = probe_answer::to(&message, kind, node, &path.peer, now);
     if probe_answer::write(&packet, &answer, keys.send).is_none() {

@@ -120,7 +120,7 @@ pub fn write<const LENGTH: usize>(packet: &Packet<LENGTH>, answer: &Message, key
     let mut sum = addresses + term(u16::from(udp::PROTOCOL)) + 2 * term(UDP_LENGTH as u16) + u64::from(ports);
     let mut hash = SipHash::new(key);
     // Stored, signed and summed word by word: a word that is read back behind narrower stores has to wait for them.
-    for (position, word) in answer.words().into_iter().enumerate() {
+    for (position, &word) in answer.words().iter().enumerate() {
         set(packet.ip, message + position * size_of::<u64>(), word)?;
         hash = hash.word(word);
         sum += halves(word);

@@ -44,7 +44,7 @@ pub fn advert(router: &Router, advert: &Advert, at_ns: u64, epoch: u64, flags: u
 #[inline(always)]
 pub fn peer(path: &Path, kind: u32, at_ns: u64, owned: (u64, u64)) {
     let Some(mut entry) = EVENTS.reserve::<PeerEvent>(0) else {
-        count::verdict(VerdictReason::RingOverflow);
+        count::verdict(VerdictReason::RingOverflow as u32);
         return;
     };
     entry.write(PeerEvent {

@@ -20,6 +20,18 @@ pub fn lease_is_valid(now_ns: u64) -> bool {
     LEASE.get(0).is_some_and(|lease| now_ns < lease.until_ns)
 }
 
+/// No slot of any map.
+pub const NO_SLOT: u32 = u32::MAX;
+
+/// Slot of the router of a VRID on this interface and VLAN, or [`NO_SLOT`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn router_slot(vlan: u32, vrid: u8, family: u8) -> u32 {
+    let key = RouterKey { ifindex: attach_ifindex(), vlan, vrid, family, reserved: [0; 2] };
+    // SAFETY: the value is one word, which is read at once.
+    unsafe { ROUTER_SLOTS.get(key) }.copied().unwrap_or(NO_SLOT)
+}
+
 /// One configured virtual router.
 pub struct Router {
     pub slot: u32,
@@ -39,10 +51,7 @@ impl Router {
     /// The router of a VRID on this interface and VLAN.
     #[inline(always)]
     pub fn find(vlan: u32, vrid: u8, family: u8) -> Option<Self> {
-        let key = RouterKey { ifindex: attach_ifindex(), vlan, vrid, family, reserved: [0; 2] };
-        // SAFETY: the value is one word, which is read at once.
-        let slot = unsafe { ROUTER_SLOTS.get(key) }.copied()?;
-        Router::at(slot)
+        Router::at(router_slot(vlan, vrid, family))
     }
 
     /// Whether this node owns the router now: the controller made it Active, no winner's advert has revoked that
@@ -58,12 +67,22 @@ impl Router {
             && lease_is_valid(now_ns)
     }
 
-    /// Whether this node may speak and answer for the addresses: it owns the router and has said so. Between the grant
-    /// and the first advert the owner before us still serves, and two answers to one request would be two owners.
+    /// Whether this node may speak and answer for the addresses at this moment: it owns the router and has said so. Between
+    /// the grant and the first advert the owner before us still serves, and two answers to one request would be two owners.
     #[inline(always)]
-    pub fn serves(&self, now_ns: u64) -> bool {
-        // SAFETY: `state` is a valid map value.
-        let last_sent_ns = unsafe { (*self.state).last_sent_ns };
-        self.is_owned(now_ns) && last_sent_ns >= self.policy.granted_at_ns
+    pub fn serves(&self) -> bool {
+        router_serves(self.slot) != 0
     }
+}
+
+/// [`Router::serves`] of the router in a slot.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn router_serves(slot: u32) -> u32 {
+    let serves = |router: Router| {
+        // SAFETY: `state` is a valid map value.
+        let last_sent_ns = unsafe { (*router.state).last_sent_ns };
+        router.is_owned(now_ns()) && last_sent_ns >= router.policy.granted_at_ns
+    };
+    u32::from(Router::at(slot).is_some_and(serves))
 }

@@ -5,7 +5,7 @@
 
 use crate::{
     maps::{VIP_FILTER, VIPS, attach_ifindex},
-    router::Router,
+    router::{NO_SLOT, Router},
 };
 use ha_common::{
     maps::keys::{VipKey, filter_bit},
@@ -24,11 +24,20 @@ pub fn may_be_virtual(low_word: u32) -> bool {
 /// The router that an address (IPv4 mapped) belongs to.
 #[inline(always)]
 pub fn router_of(address: ipv6::Words) -> Option<Router> {
+    let [a, b, c, d] = address;
+    let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+    Router::at(vip_slot(pair(a, b), pair(c, d)))
+}
+
+/// Slot of the router of an address, given as two words that lie in memory as the address does; or [`NO_SLOT`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn vip_slot(first: u64, second: u64) -> u32 {
+    let address = [first as u32, (first >> 32) as u32, second as u32, (second >> 32) as u32];
     let ifindex = if ipv6::is_link_local(&address) { attach_ifindex() } else { 0 };
     let key = VipKey { ifindex, address: ipv6::bytes(address) };
     // SAFETY: the value is one word, which is read at once.
-    let slot = unsafe { VIPS.get(key) }.copied()?;
-    Router::at(slot)
+    unsafe { VIPS.get(key) }.copied().unwrap_or(NO_SLOT)
 }
 
 /// The router that an IPv4 address, as a big-endian number, belongs to.

@@ -6,8 +6,9 @@
 //! changes nothing.
 
 use crate::{
+    classify::{PAYLOAD_BOUND, TAGS_BOUND},
     count,
-    cursor::XdpFrame,
+    cursor::{XdpFrame, below},
     maps::{ADVERT_TEMPLATES, NODE_STATE, node},
     outcome::Outcome,
     report, rewrite,
@@ -23,7 +24,7 @@ use ha_common::{
     ring_events::event_flag,
     verdict_reasons::VerdictReason,
     wire::{
-        ipv6, vlan,
+        ipv6,
         vrrp::{self, Advert},
     },
 };
@@ -33,37 +34,33 @@ const INTERVALS_UNTIL_SUCCESSION: u64 = 3;
 /// First losing advert of an own interval.
 const FIRST_TURN: u64 = 1;
 
-/// Judges the IPv4 VRRP packet in the frame and returns the XDP code.
-///
-/// A function of its own, so that transit does not pay for its stack. It takes nothing but the context and concludes
-/// by itself because older verifiers cannot follow a number into or out of a function, and without that would follow
-/// every turn of its loops to the end.
+/// Judges the IPv4 VRRP packet at `at`, behind `tags` VLAN tags, and returns the XDP code.
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub fn receive_v4(ctx: *mut xdp_md) -> u32 {
-    receive(ctx, 4).conclude_xdp()
+pub extern "C" fn vrrp_v4(ctx: *mut xdp_md, at: usize, vlan: u32, tags: usize) -> u32 {
+    receive(ctx, at, vlan, tags, 4).conclude_xdp()
 }
 
-/// As [`receive_v4`], for IPv6.
+/// As [`vrrp_v4`], for IPv6.
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub fn receive_v6(ctx: *mut xdp_md) -> u32 {
-    receive(ctx, 6).conclude_xdp()
+pub extern "C" fn vrrp_v6(ctx: *mut xdp_md, at: usize, vlan: u32, tags: usize) -> u32 {
+    receive(ctx, at, vlan, tags, 6).conclude_xdp()
 }
 
 #[inline(always)]
-fn receive(ctx: *mut xdp_md, family: u8) -> Outcome {
+fn receive(ctx: *mut xdp_md, at: usize, vlan: u32, tags: usize, family: u8) -> Outcome {
     let frame = XdpFrame::of(ctx);
-    let Some(link) = vlan::walk(frame) else {
-        return Outcome::Transit;
-    };
-    let vrid = match vrrp::vrid(frame, link.payload, family) {
+    let (at, tags) = (below::<PAYLOAD_BOUND>(at), below::<TAGS_BOUND>(tags));
+    let vrid = match vrrp::vrid(frame, at, family) {
         Ok(vrid) => vrid,
         Err(reason) => return Outcome::Judged(reason),
     };
-    let Some(router) = Router::find(link.vlan, vrid, family) else {
+    let Some(router) = Router::find(vlan, vrid, family) else {
         return Outcome::Judged(VerdictReason::VridUnknown);
     };
-    let reason = match valid_advert(frame, link.payload, family, &router) {
-        Ok((advert, sender)) => judge(ctx, &router, &advert, sender, link.tags),
+    let reason = match valid_advert(frame, at, family, &router) {
+        Ok((advert, sender)) => judge(ctx, &router, &advert, sender, tags),
         Err(reason) => reason,
     };
     count::router_verdict(router.slot, reason);

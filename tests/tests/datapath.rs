@@ -45,12 +45,18 @@ mod trust_fixtures;
 #[path = "../datapath/typed_peers.rs"]
 mod typed_peers;
 
+use aya::util::KernelVersion;
 use fixture::Fixture;
 use ha_common::verdict_reasons::VerdictReason;
 use plane::Plane;
 
-/// Instructions that the verifier may look at; the kernel allows a million, and older verifiers prune less.
-const VERIFIER_BUDGET: u32 = 250_000;
+/// Instructions that the verifier may look at; the kernel allows a million. The ingress program takes 56,154 on Linux 6.18 and
+/// 50,859 on 6.12, the egress program 9,162 and 7,750.
+const VERIFIER_BUDGET: u32 = 70_000;
+/// As [`VERIFIER_BUDGET`], for verifiers that prune less: on Linux 6.1 ingress takes 98,878 and egress 8,751.
+const OLD_VERIFIER_BUDGET: u32 = 120_000;
+/// First kernel that was seen to need no more than [`VERIFIER_BUDGET`].
+const PRUNES_WELL: KernelVersion = KernelVersion::new(6, 12, 0);
 
 fn check(fixtures: &[Fixture]) {
     let mut plane = Plane::new();
@@ -157,8 +163,10 @@ fn every_reason_has_a_fixture() {
 
 #[test]
 fn all_programs_load_within_the_instruction_budget() {
+    let kernel = KernelVersion::current().expect("version of the running kernel");
+    let budget = if kernel < PRUNES_WELL { OLD_VERIFIER_BUDGET } else { VERIFIER_BUDGET };
     for (name, instructions) in Plane::new().verified_instructions() {
         println!("{name}: the verifier looked at {instructions} instructions");
-        assert!(instructions < VERIFIER_BUDGET, "{name}: {instructions} instructions");
+        assert!(instructions < budget, "{name}: {instructions} instructions, of at most {budget}");
     }
 }

@@ -1,5 +1,7 @@
 //! Bounds-checked reads at any offset: slices here, packet memory in the data plane.
 
+use super::checksum;
+
 /// Bytes that may end anywhere. Every read says `None` past the end.
 pub trait Buffer: Copy {
     /// Readable bytes; in the data plane the linear part of the frame.
@@ -15,11 +17,16 @@ pub trait Buffer: Copy {
     /// Four words as they lie in memory, by one bounds check.
     fn words(&self, offset: usize) -> Option<[u32; 4]>;
 
-    /// The same bytes, without what earlier reads have proven about their bounds. The kernel's verifier follows a loop
-    /// over the packet once for each bound it leaves behind; a new start after the loop makes them one.
+    /// [`checksum::sum_words`], which the data plane does in a function of its own.
     #[inline(always)]
-    fn anew(self) -> Self {
-        self
+    fn sum_words<const LIMIT: usize>(self, offset: usize, words: usize) -> Option<u64> {
+        checksum::sum_words::<LIMIT, _>(self, offset, words)
+    }
+
+    /// [`checksum::sum_quads`], likewise.
+    #[inline(always)]
+    fn sum_quads<const LIMIT: usize>(self, offset: usize, quads: usize) -> Option<u64> {
+        checksum::sum_quads::<LIMIT, _>(self, offset, quads)
     }
 
     fn is_empty(&self) -> bool {

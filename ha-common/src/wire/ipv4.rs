@@ -71,7 +71,7 @@ pub fn destination<B: Buffer>(buffer: B, at: usize) -> Option<u32> {
 /// Whether the header checksum holds; `length` is [`header_length`].
 #[inline(always)]
 pub fn is_intact<B: Buffer>(buffer: B, at: usize, length: usize) -> Option<bool> {
-    checksum::sum_words::<MAX_HEADER_WORDS, _>(buffer, at, length / 4).map(checksum::is_intact)
+    buffer.sum_words::<MAX_HEADER_WORDS>(at, length / 4).map(checksum::is_intact)
 }
 
 #[cfg(test)]

@@ -124,9 +124,6 @@ fn carrier_v4<B: Buffer>(frame: B, at: usize) -> Checked<Carrier> {
     if total < header || !present(ipv4::is_intact(frame, at, header))? {
         return Err(VerdictReason::HeaderInvalid);
     }
-    // Read again: the verifier would otherwise follow each header length that the loop can have ended with.
-    let frame = frame.anew();
-    let header = present(ipv4::header_length(frame, at))?;
     Ok(Carrier {
         source: ipv6::mapped(present(ipv4::source(frame, at))?),
         destination: ipv6::mapped(present(ipv4::destination(frame, at))?),
@@ -203,9 +200,6 @@ pub fn validate<B: Buffer>(
     let Head { version, address_count } = check_head(frame, carrier, policy)?;
     let message = carrier.message;
     let addresses_sum = present(sum_addresses(frame, carrier, address_count))?;
-    // Read again: the verifier would otherwise follow each address count that the loop can have ended with.
-    let frame = frame.anew();
-    let address_count = present(frame.u8(message + ADDRESS_COUNT))?;
     let address_bytes = usize::from(address_count) * address_length(carrier);
     let sums =
         Sums { message: addresses_sum + present(sum_rest(frame, message, version, address_bytes))?, carrier };
@@ -266,9 +260,9 @@ fn sum_addresses<B: Buffer>(frame: B, carrier: &Carrier, count: u8) -> Option<u6
     let at = carrier.message + ADDRESSES;
     let count = usize::from(count);
     if carrier.family == 6 {
-        checksum::sum_quads::<MAX_ADDRESSES, B>(frame, at, count)
+        frame.sum_quads::<MAX_ADDRESSES>(at, count)
     } else {
-        checksum::sum_words::<MAX_ADDRESSES, B>(frame, at, count)
+        frame.sum_words::<MAX_ADDRESSES>(at, count)
     }
 }
 
