@@ -10,9 +10,6 @@ use crate::input::Advert;
 use crate::time::{Duration, Instant};
 use core::net::IpAddr;
 
-/// Span of the timer of an address owner that starts in a group: it has nobody to wait for but its group.
-pub(super) const OWNER_WAITS: Duration = Duration::ZERO;
-
 /// Where a Backup stands towards a lower-priority owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Preemption {
@@ -331,9 +328,6 @@ impl Router {
         }
         if backup.lost.is_some_and(|lost| lost.due <= now) {
             return Reason { cause: Cause::PeerUnhealthy, decided_by: None, lateness };
-        }
-        if backup.span == OWNER_WAITS {
-            return Reason { cause: Cause::OwnerStartup, decided_by: None, lateness };
         }
         let timed_out = if backup.vouched_until.is_some() { Cause::VouchEnded } else { Cause::AdvertTimeout };
         match backup.lower.filter(|(_, at)| self.preempts() && *at + backup.span >= due) {

@@ -4,7 +4,7 @@
 //! stops, the grant ends (which fences the addresses), then the addresses go.
 
 use super::active::Active;
-use super::backup::{Backup, OWNER_WAITS};
+use super::backup::Backup;
 use super::election::{self, RELEASED};
 use super::instance::{Impairment, Router, Sender, State};
 use crate::action::{Action, Cause, Notice, Role, Transition};
@@ -40,21 +40,18 @@ pub(super) enum Destination {
 }
 
 impl Router {
-    /// Initialize to Backup, or to Active for the address owner (RFC 9568 section 6.4.1). In a group the owner is a
-    /// Backup whose timer is over at once, for the group moves as a whole.
+    /// Initialize to Backup, or to Active for the address owner (RFC 9568 section 6.4.1).
     pub(crate) fn start(&mut self, now: Instant, out: &mut Outbox) {
         if !matches!(self.state, State::Initialize) || self.source.is_none() {
             return;
         }
         self.hearing.learned = None;
         self.hearing.owner = None;
-        let is_owner = self.config.priority == election::OWNER;
-        if is_owner && self.config.group.is_none() {
+        if self.config.priority == election::OWNER {
             self.activate(now, Reason::plain(Cause::OwnerStartup), out);
             return;
         }
-        let wait = if is_owner { OWNER_WAITS } else { self.active_down() };
-        self.state = State::Backup(Backup::watching(now, now, wait));
+        self.state = State::Backup(Backup::watching(now, now, self.active_down()));
         self.sync_policy(out);
         let span = self.active_down();
         self.record(now, Role::Initialize, Some(span), Reason::plain(Cause::Startup), out);
