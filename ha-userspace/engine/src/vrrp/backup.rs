@@ -404,6 +404,24 @@ impl Router {
         }
     }
 
+    /// A lower-priority owner is heard and about to be displaced.
+    pub(super) fn displaces_owner(&self) -> bool {
+        let State::Backup(backup) = &self.state else { return false };
+        self.preempts() && backup.lower.is_some_and(|(sender, _)| sender.priority < self.own_priority())
+    }
+
+    /// An owner that is to be displaced no more is waited for like any other, and from now on: what it said while it was
+    /// ignored has restarted no timer.
+    pub(super) fn heed_owner(&mut self, now: Instant, was_displacing: bool) {
+        if !was_displacing || self.displaces_owner() {
+            return;
+        }
+        let span = self.active_down();
+        if let State::Backup(backup) = &mut self.state {
+            backup.arm(now, span);
+        }
+    }
+
     /// A changed priority or interval moves the end of the running timer, not its beginning.
     pub(super) fn rederive_timer(&mut self) {
         let (skew, down) = (self.skew(), self.active_down());

@@ -138,10 +138,12 @@ impl Router {
         }
         let readvertise = self.config.priority != config.priority
             || self.config.advertisement_interval != config.advertisement_interval;
+        let displacing = self.displaces_owner();
         self.config = config;
         self.suspended = false;
         self.consider_preemption(now);
         self.rederive_timer();
+        self.heed_owner(now, displacing);
         self.sync_running_policy(out);
         if readvertise {
             self.advertise_anew(out);
@@ -164,7 +166,7 @@ impl Router {
         out: &mut Outbox,
     ) -> bool {
         let (priority, unfit) = (self.own_priority(), self.unfit());
-        let before = self.standing;
+        let (before, displacing) = (self.standing, self.displaces_owner());
         change(&mut self.standing, &mut self.impairment);
         if self.unfit() != unfit {
             self.in_vain_at = None;
@@ -175,6 +177,7 @@ impl Router {
         }
         self.consider_preemption(now);
         self.rederive_timer();
+        self.heed_owner(now, displacing);
         self.sync_running_policy(out);
         self.own_priority() != priority
     }

@@ -3,7 +3,7 @@
 use crate::support::*;
 use holdfast_engine::{
     Advert, Cause, ChecksumForm, ChecksumPolicy, Duration, EngineConfig, Family, Input, Role, RouterConfig,
-    Version,
+    Standing, Version,
 };
 
 const DELAY: Duration = Duration::from_secs(20);
@@ -154,4 +154,20 @@ fn an_active_beaten_while_its_adverts_were_late_comes_back_by_preemption() {
     bench.hear(Advert { revoked: true, epoch, ..advert(peer(), 100) });
     let promoted = the_transition(&bench.run_to_deadline());
     assert_eq!((promoted.cause, promoted.peer), (Cause::Preemption, Some((peer(), 100))));
+}
+
+#[test]
+fn an_owner_that_is_to_be_displaced_no_more_is_waited_for_from_then_on() {
+    for held_back in [unfit(), Standing { may_preempt: false, ..Standing::default() }] {
+        let mut bench = Bench::started(config(200));
+        bench.hear(advert(small_peer(), 150));
+        // The data plane does not tell of what is ignored and changes nothing.
+        bench.pass(centis(321));
+        let written = bench.standing(held_back);
+        assert_eq!(policies(&written).len(), 1);
+        assert_eq!(bench.pass(centis(300)).len(), 0, "its next advert may be an interval away");
+        bench.input(Input::Heard { router: ROUTER, at: bench.now });
+        bench.pass(centis(300));
+        assert_eq!(bench.role(), Role::Backup);
+    }
 }
