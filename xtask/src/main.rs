@@ -9,9 +9,11 @@ mod build;
 mod demo;
 mod demo_view;
 mod lab;
+mod mutants;
 mod process;
 mod run;
 mod setup;
+mod sim;
 mod test;
 mod test_layers;
 mod workspace;
@@ -36,6 +38,7 @@ enum Verb {
     Lab(lab::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
+    Sim(sim::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Verb::Lab(arguments) => lab::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::Sim(arguments) => sim::run(&arguments),
     };
     match done {
         Ok(code) => code,

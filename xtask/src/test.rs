@@ -3,7 +3,7 @@
 use crate::setup::{self, Purpose};
 use crate::test_layers::{Layer, suites};
 use crate::workspace::cargo;
-use crate::{build, process};
+use crate::{build, mutants, process};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
 use std::process::{ExitCode, Stdio};
@@ -40,6 +40,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure(Purpose::Test)?;
     let mut tally = Tally::default();
     for layer in layers {
+        if layer == Layer::Mutants {
+            eprintln!("==> {}", layer.name());
+            tally.take(mutants::run(arguments.filter.as_deref())?);
+            continue;
+        }
         let invocations = layer.invocations(&suites);
         if invocations.is_empty() {
             if !arguments.only.is_empty() {
@@ -120,6 +125,14 @@ fn carry_out(mut command: std::process::Command, tally: &mut Tally) -> Result<()
 }
 
 impl Tally {
+    /// A mutant that survives is a failed test.
+    fn take(&mut self, report: mutants::Report) {
+        self.passed += report.killed;
+        self.failed += report.survived.len();
+        self.broken
+            .extend(report.survived.into_iter().map(|name| format!("mutant {name}: no test noticed it")));
+    }
+
     /// Adds a line such as `test result: ok. 11 passed; 0 failed; ...`; others change nothing.
     fn add(&mut self, line: &str) {
         if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {

@@ -26,6 +26,8 @@ pub(crate) enum Layer {
     Netns,
     /// Against the real keepalived and FRR.
     Interop,
+    /// Deliberate faults of the engine, which its tests must notice. Takes long: only where asked for.
+    Mutants,
 }
 
 /// First word of a measuring program, which `cargo xtask bench` runs.
@@ -53,6 +55,7 @@ impl Layer {
             Layer::Datapath => "datapath",
             Layer::Netns => "netns",
             Layer::Interop => "interop",
+            Layer::Mutants => "mutants",
         }
     }
 
@@ -60,7 +63,7 @@ impl Layer {
     fn words(self) -> &'static [&'static str] {
         match self {
             Layer::Tidy => &["tidy", "docs"],
-            Layer::Unit => &[],
+            Layer::Unit | Layer::Mutants => &[],
             Layer::Engine => &["engine"],
             Layer::Simulation => &["simulation"],
             Layer::Conformance => &["conformance"],
@@ -91,7 +94,8 @@ impl Layer {
                 words("--workspace --exclude holdfast-engine --exclude holdfast-lab"),
                 words("--package holdfast-lab --lib"),
             ],
-            Layer::Engine => vec![words("--package holdfast-engine")],
+            Layer::Engine => vec![words("--package holdfast-engine --lib --test engine")],
+            Layer::Simulation => vec![words("--package holdfast-engine --test simulation")],
             _ => Vec::new(),
         };
         let own: Vec<&String> =

@@ -6,6 +6,8 @@ use std::process::Command;
 /// Package and binary of the product.
 pub(crate) const PACKAGE: &str = "ha-userspace";
 pub(crate) const BINARY: &str = "holdfast";
+/// Package of the engine.
+pub(crate) const ENGINE_PACKAGE: &str = "holdfast-engine";
 /// Package of the lab and of the suites that run on it.
 pub(crate) const LAB_PACKAGE: &str = "holdfast-lab";
 

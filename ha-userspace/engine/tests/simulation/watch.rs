@@ -26,7 +26,7 @@ pub(crate) struct Bounds {
     /// Two owners that hear each other.
     pub(crate) several: Duration,
     pub(crate) several_rough: Duration,
-    /// Two that have both given it up, and serve until a successor is heard.
+    /// One of them has given it up, and serves until a successor is heard.
     pub(crate) several_releasing: Duration,
     /// Nobody for a node that could own itself.
     pub(crate) nobody: Duration,
@@ -310,15 +310,16 @@ impl Watch {
         let owns = |node: usize| owners & (1 << node) != 0;
         let joined = |a: usize, b: usize| air.reaches(segment, a, b) && air.reaches(segment, b, a);
         let pairs = (0..nodes.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
-        let mut several =
-            pairs.into_iter().filter(|(a, b)| owns(*a) && owns(*b) && joined(*a, *b)).peekable();
-        let is_several = several.peek().is_some();
-        // Two that give up at once serve on until one of them finds no successor.
         let releases = |node: usize| self.looks[node].releasing & (1 << router) != 0;
-        let both_release = is_several && several.all(|(a, b)| releases(a) && releases(b));
+        let (mut is_several, mut is_release) = (false, true);
+        for (a, b) in pairs.into_iter().filter(|(a, b)| owns(*a) && owns(*b) && joined(*a, *b)) {
+            is_several = true;
+            // Whoever gives up serves until it hears a successor, for a release window at most.
+            is_release &= releases(a) || releases(b);
+        }
         let check = setting.checks.interval();
         let rough = air.is_rough(segment, check);
-        let bound = match (rough, both_release) {
+        let bound = match (rough, is_release) {
             (true, _) => bounds.several_rough,
             (false, true) => bounds.several_releasing,
             (false, false) => bounds.several,
