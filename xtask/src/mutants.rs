@@ -20,7 +20,7 @@ const COPY: &str = "engine";
 const LONGEST_RUN: Duration = Duration::from_secs(300);
 const POLL: Duration = Duration::from_millis(20);
 /// Cluster-hours that a fault may survive in the simulation, which nearly all do not.
-const HOURS: (&str, &str) = ("HOLDFAST_SIM_HOURS", "40");
+const HOURS: (&str, &str) = ("HOLDFAST_SIM_HOURS", "20");
 /// Quick to build and quick enough to run.
 const PROFILE: &str = "\n[profile.dev]\nopt-level = 1\ndebug = false\nincremental = true\n";
 

@@ -47,7 +47,7 @@ impl Engine {
         } else {
             hearing.is_mute().then(|| self.peers.mute_after())
         };
-        let doubt = self.peers.mute_after();
+        let (doubt, window) = (self.peers.mute_after(), self.peers.window());
         let Some((router, out)) = self.touch(router) else { return false };
         // What showed it may be gone and it not over: who is not heard is not sent to for long, since its address cannot be
         // resolved any more. Only both directions proven end it, or time where no peer is there to tell.
@@ -56,9 +56,15 @@ impl Engine {
             (Impairment::Certain | Impairment::Doubtful(_), None) if hearing.paths > 0 => Impairment::Certain,
             (Impairment::Certain, None) => Impairment::Doubtful(now),
             (Impairment::Doubtful(since), None) if now.since(since) <= doubt => Impairment::Doubtful(since),
+            // The peers' words are handed in one after the other: seen beside an older word of another, the newest may hide a
+            // sign for a moment.
+            (kept @ Impairment::Suspected { shown, .. }, None) if now.since(shown) <= window => kept,
             (_, None) => Impairment::None,
-            (Impairment::None, Some(_)) => Impairment::Suspected(now),
-            (Impairment::Suspected(since), Some(settle)) if now.since(since) > settle => Impairment::Certain,
+            (Impairment::None, Some(_)) => Impairment::Suspected { since: now, shown: now },
+            (Impairment::Suspected { since, .. }, Some(settle)) if now.since(since) <= settle => {
+                Impairment::Suspected { since, shown: now }
+            }
+            (Impairment::Suspected { .. }, Some(_)) => Impairment::Certain,
             (Impairment::Doubtful(_), Some(_)) => Impairment::Certain,
             (kept, Some(_)) => kept,
         };

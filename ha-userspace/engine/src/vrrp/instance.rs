@@ -69,8 +69,11 @@ pub(crate) struct Hearing {
 pub(crate) enum Impairment {
     #[default]
     None,
-    /// Suspected since then.
-    Suspected(Instant),
+    /// Suspected since then, and last shown then.
+    Suspected {
+        since: Instant,
+        shown: Instant,
+    },
     Certain,
     /// It was certain, and since then no peer has been there to tell.
     Doubtful(Instant),

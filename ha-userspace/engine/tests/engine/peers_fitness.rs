@@ -400,6 +400,36 @@ fn whom_one_of_two_peers_hears_is_not_mute() {
 }
 
 #[test]
+fn muteness_settles_although_the_words_of_two_peers_come_at_different_times() {
+    let config = EngineConfig { peers: vec![PEER, THIRD], ..keyed_config(vec![keyed(200)]) };
+    let mut bench = Bench::active_of(config);
+    let elsewhere = |now| PeerReport { paths: vec![good_path(SYNC, now)], ..ready_peer(now) };
+    for _ in 0..20 {
+        // When the third speaks, what the first was heard by on the segment is older than the window.
+        let mut word = unheard_by_it(bench.now);
+        word.paths[0].heard_at = Some(bench.now - CHECK.interval);
+        bench.report(|_| word);
+        bench.pass(WINDOW.saturating_sub(CHECK.interval) + NANO);
+        let word = elsewhere(bench.now);
+        bench.input(Input::Peer { peer: THIRD, report: word });
+    }
+    assert_eq!(bench.view().unfit, Some(Cause::Unheard));
+}
+
+#[test]
+fn a_suspicion_that_nothing_bears_out_any_more_ends() {
+    let mut bench = active(ready_peer);
+    bench.report_for(centis(30), unheard_by_it);
+    let nothing_here = |now| PeerReport { paths: vec![good_path(SYNC, now)], ..ready_peer(now) };
+    bench.report_for(WINDOW + CHECK.interval, nothing_here);
+    assert_eq!(
+        names(&bench.report_for(MUTE_AFTER.saturating_sub(CHECK.interval), unheard_by_it)),
+        [] as [&str; 0]
+    );
+    assert_eq!(bench.view().unfit, None, "it begins anew");
+}
+
+#[test]
 fn a_successors_word_ends_any_release() {
     let mut bench = active(ready_peer);
     bench.input(Input::Failover { group: None, cause: Cause::FailoverCommand });

@@ -37,7 +37,6 @@ pub(crate) struct Fitness {
     pub(crate) offset: i16,
     pub(crate) governor: FlapGovernor,
     pub(crate) policy: BypassPolicy,
-    inline: bool,
     /// The operator has engaged it.
     pub(crate) by_hand: bool,
     told: Vec<Standing>,
@@ -69,7 +68,6 @@ impl Fitness {
             offset: 0,
             governor,
             policy,
-            inline: setting.inline,
             by_hand: false,
             told: vec![Standing::default(); setting.routers[own].len()],
             flaps: Vec::new(),
@@ -133,11 +131,10 @@ impl Fitness {
         changes
     }
 
-    /// Bars the bypass while a peer may forward beside this node.
-    pub(crate) fn bar(&mut self, a_peer_is_healthy: bool) {
-        if self.policy.set_barred(!self.inline && a_peer_is_healthy) {
-            self.by_hand = false;
-        }
+    /// Bars the bypass, or does not any more. While it is barred, what the operator engaged is forgotten.
+    pub(crate) fn bar(&mut self, is_barred: bool) {
+        self.policy.set_barred(is_barred);
+        self.by_hand &= !is_barred;
     }
 
     pub(crate) fn order(&mut self, switch: BypassSwitch) {

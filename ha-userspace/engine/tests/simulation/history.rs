@@ -66,7 +66,7 @@ fn setting(dice: &mut Dice) -> Setting {
     let differ = dice.chance(15);
     let version = if dice.chance(8) { Version::V2 } else { Version::V3 };
     let common = interval(dice, version, nodes);
-    let priorities = priorities(dice, nodes as usize);
+    let priorities = priorities(dice, nodes as usize, grouped);
     let preempt = dice.chance(80);
     let delay =
         if dice.chance(20) { Duration::from_millis(scaled(dice, 1_000, 20_000)) } else { Duration::ZERO };
@@ -127,8 +127,8 @@ fn interval(dice: &mut Dice, version: Version, nodes: u64) -> Duration {
     }
 }
 
-/// Mostly all different, in any order; sometimes all alike, or with an address owner.
-fn priorities(dice: &mut Dice, nodes: usize) -> Vec<u8> {
+/// Mostly all different, in any order; sometimes all alike, or with an address owner, which no group may have.
+fn priorities(dice: &mut Dice, nodes: usize, grouped: bool) -> Vec<u8> {
     let mut priorities = PRIORITIES[..nodes].to_vec();
     if dice.chance(12) {
         priorities.fill(100);
@@ -136,7 +136,7 @@ fn priorities(dice: &mut Dice, nodes: usize) -> Vec<u8> {
     for node in (1..nodes).rev() {
         priorities.swap(node, dice.below(node as u64 + 1) as usize);
     }
-    if dice.chance(3) {
+    if dice.chance(3) && !grouped {
         priorities[0] = 255;
     }
     priorities

@@ -563,8 +563,7 @@ impl Node {
     fn settle_bypass(&mut self, air: &mut Air, now: Instant) {
         let mut wire = self.wire;
         self.fitness.drive(&mut wire, now);
-        let healthy = self.setting.peered && self.prober.healths().any(|health| health != Health::Unhealthy);
-        self.fitness.bar(healthy);
+        self.fitness.bar(self.is_barred());
         self.finish_standing_down(now);
         let links_good = self.plane.routers.iter().all(|router| air.link_up(router.segment, self.id));
         while self.process == Process::Running
@@ -579,6 +578,12 @@ impl Node {
             self.finish_standing_down(now);
         }
         self.wire = wire;
+    }
+
+    /// A wire would lie beside a peer that may forward.
+    pub(crate) fn is_barred(&self) -> bool {
+        let may_forward = self.prober.healths().any(|health| health != Health::Unhealthy);
+        !self.setting.inline && self.setting.peered && may_forward
     }
 
     fn finish_standing_down(&mut self, now: Instant) {

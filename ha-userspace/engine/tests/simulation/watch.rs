@@ -149,6 +149,8 @@ struct Look {
     able: bool,
     runs: bool,
     engaged: bool,
+    /// A wire would lie beside a peer that may forward.
+    barred: bool,
     latched: bool,
 }
 
@@ -249,6 +251,7 @@ impl Watch {
             fit: node.fitness.unfit.is_none() && !node.fitness.is_latched_without_bypass(),
             runs: node.runs(),
             engaged: node.wire.is_engaged(),
+            barred: node.is_barred(),
             latched: node.fitness.governor.is_latched(),
             ..Look::default()
         };
@@ -398,7 +401,7 @@ impl Watch {
         if look.engaged && !setting.bypasses[node.id] {
             self.report(Kind::Bypass, air.now, format!("node {} has no bypass and is bridged", node.id));
         }
-        let wanted = node.fitness.by_hand || look.latched;
+        let wanted = (node.fitness.by_hand || look.latched) && !look.barred;
         let out_of_turn = look.engaged && look.runs && !wanted;
         let bound = bounds.partial + Duration::from_nanos(node.burden.lateness);
         self.bridged[node.id].show(air.now, out_of_turn.then_some(bound + bound));
