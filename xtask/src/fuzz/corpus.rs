@@ -7,6 +7,7 @@ use super::Places;
 use super::build::Target;
 use super::session::TARGET_VARIABLE;
 use anyhow::{Context, Result, ensure};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,18 +93,16 @@ fn read_control(told: &str) -> Vec<Candidate> {
 
 fn choose(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     let mut chosen = Vec::new();
-    let mut reached: BTreeSet<u64> = BTreeSet::new();
     while chosen.len() < MOST_FILES {
-        let gain = |candidate: &Candidate| candidate.features.difference(&reached).count();
-        let best = candidates
-            .iter()
-            .enumerate()
-            .map(|(position, candidate)| (gain(candidate), candidate.size, position));
-        let best = best.max_by_key(|(gain, size, _)| (*gain, std::cmp::Reverse(*size)));
-        let Some((1.., _, position)) = best else { break };
-        let candidate = candidates.swap_remove(position);
-        reached.extend(&candidate.features);
-        chosen.push(candidate);
+        let ranks = candidates.iter().map(|candidate| (candidate.features.len(), Reverse(candidate.size)));
+        let best = ranks.enumerate().max_by_key(|(_, rank)| *rank);
+        let Some((position, (1.., _))) = best else { break };
+        let best = candidates.swap_remove(position);
+        // What is left of each is what it would add.
+        for candidate in &mut candidates {
+            candidate.features.retain(|feature| !best.features.contains(feature));
+        }
+        chosen.push(best);
     }
     chosen
 }

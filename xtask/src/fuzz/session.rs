@@ -135,7 +135,12 @@ impl Session {
 fn reason(said: &str) -> String {
     let panic = said.find("panicked at ").map(|at| &said[at..]);
     let shown: String = match panic {
-        Some(panic) => panic.lines().take(4).collect::<Vec<_>>().join("\n  "),
+        Some(panic) => panic
+            .lines()
+            .take_while(|line| !line.starts_with("note: "))
+            .take(4)
+            .collect::<Vec<_>>()
+            .join("\n  "),
         None => said
             .lines()
             .find(|line| line.contains("ERROR: libFuzzer"))
