@@ -51,6 +51,15 @@ impl Accelerator {
             Accelerator::Tcg => ["-accel", "tcg,thread=single,tb-size=128", "-cpu", "qemu64,+rdrand,-cx16"],
         }
     }
+
+    /// What a kernel must be told. Where the host stalls, an emulated timer that is checked seems broken, which ends the
+    /// start, and a time stamp counter that is calibrated goes at a wrong speed for minutes.
+    pub(crate) fn kernel_parameters(self) -> &'static str {
+        match self {
+            Accelerator::Kvm => "",
+            Accelerator::Tcg => "no_timer_check tsc=unstable",
+        }
+    }
 }
 
 pub(crate) fn choose(choice: Choice, kernel_image: &Path, work: &Path) -> Result<Accelerator> {

@@ -64,7 +64,8 @@ impl Machine {
         let mut qemu = Command::new(QEMU);
         qemu.args(hardware.accelerator.options());
         qemu.args(["-machine", "q35", "-m", MEMORY, "-nodefaults", "-no-user-config", "-no-reboot"]);
-        qemu.args(["-display", "none", "-append", COMMAND_LINE]);
+        qemu.args(["-display", "none", "-append"]);
+        qemu.arg(format!("{COMMAND_LINE} {}", hardware.accelerator.kernel_parameters()));
         qemu.arg("-kernel").arg(&hardware.kernel_image).arg("-initrd").arg(&hardware.initramfs);
         qemu.arg("-serial").arg(format!("file:{}", console.display()));
         qemu.arg("-pidfile").arg(pid_file(&hardware.run_dir, name));
