@@ -10,6 +10,7 @@ mod conformance;
 mod demo;
 mod demo_view;
 mod lab;
+mod model;
 mod process;
 mod run;
 mod setup;
@@ -38,6 +39,7 @@ enum Verb {
     Test(test::Arguments),
     Bench(bench::Arguments),
     Conformance(conformance::Arguments),
+    Model(model::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Conformance(arguments) => conformance::run(&arguments),
+        Verb::Model(arguments) => model::run(&arguments),
     };
     match done {
         Ok(code) => code,

@@ -16,6 +16,8 @@ pub(crate) enum Layer {
     Unit,
     /// The engine's tables and properties.
     Engine,
+    /// Every state that a bounded number of faults leads to.
+    Model,
     /// Whole clusters under a seeded simulation.
     Simulation,
     /// The protocol's requirements by their numbers.
@@ -32,10 +34,11 @@ pub(crate) enum Layer {
 pub(crate) const BENCH_WORD: &str = "bench";
 
 impl Layer {
-    pub(crate) const ALL: [Layer; 8] = [
+    pub(crate) const ALL: [Layer; 9] = [
         Layer::Tidy,
         Layer::Unit,
         Layer::Engine,
+        Layer::Model,
         Layer::Simulation,
         Layer::Conformance,
         Layer::Datapath,
@@ -48,6 +51,7 @@ impl Layer {
             Layer::Tidy => "tidy",
             Layer::Unit => "unit",
             Layer::Engine => "engine",
+            Layer::Model => "model",
             Layer::Simulation => "simulation",
             Layer::Conformance => "conformance",
             Layer::Datapath => "datapath",
@@ -60,7 +64,7 @@ impl Layer {
     fn words(self) -> &'static [&'static str] {
         match self {
             Layer::Tidy => &["tidy", "docs"],
-            Layer::Unit => &[],
+            Layer::Unit | Layer::Model => &[],
             Layer::Engine => &["engine"],
             Layer::Simulation => &["simulation"],
             Layer::Conformance => &["conformance"],
@@ -88,10 +92,13 @@ impl Layer {
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let mut invocations = match self {
             Layer::Unit => vec![
-                words("--workspace --exclude holdfast-engine --exclude holdfast-lab"),
+                words(
+                    "--workspace --exclude holdfast-engine --exclude holdfast-lab --exclude holdfast-model",
+                ),
                 words("--package holdfast-lab --lib"),
             ],
             Layer::Engine => vec![words("--package holdfast-engine")],
+            Layer::Model => vec![words("--package holdfast-model")],
             _ => Vec::new(),
         };
         let own: Vec<&String> =
