@@ -11,6 +11,7 @@ mod demo;
 mod demo_view;
 mod fuzz;
 mod lab;
+mod model;
 mod mutants;
 mod process;
 mod run;
@@ -45,6 +46,7 @@ enum Verb {
     Conformance(conformance::Arguments),
     Fuzz(fuzz::Arguments),
     VmLab(vm_lab::Arguments),
+    Model(model::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Verb::Conformance(arguments) => conformance::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::VmLab(arguments) => vm_lab::run(&arguments),
+        Verb::Model(arguments) => model::run(&arguments),
     };
     match done {
         Ok(code) => code,

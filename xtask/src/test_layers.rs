@@ -18,6 +18,8 @@ pub(crate) enum Layer {
     Engine,
     /// Every parser of outside bytes: kept inputs, then a short run of the fuzzer.
     Fuzz,
+    /// Every state that a bounded number of faults leads to.
+    Model,
     /// Whole clusters under a seeded simulation.
     Simulation,
     /// The protocol's requirements by their numbers.
@@ -36,11 +38,12 @@ pub(crate) enum Layer {
 pub(crate) const BENCH_WORD: &str = "bench";
 
 impl Layer {
-    pub(crate) const ALL: [Layer; 9] = [
+    pub(crate) const ALL: [Layer; 10] = [
         Layer::Tidy,
         Layer::Unit,
         Layer::Engine,
         Layer::Fuzz,
+        Layer::Model,
         Layer::Simulation,
         Layer::Conformance,
         Layer::Datapath,
@@ -54,6 +57,7 @@ impl Layer {
             Layer::Unit => "unit",
             Layer::Engine => "engine",
             Layer::Fuzz => "fuzz",
+            Layer::Model => "model",
             Layer::Simulation => "simulation",
             Layer::Conformance => "conformance",
             Layer::Datapath => "datapath",
@@ -67,7 +71,7 @@ impl Layer {
     fn words(self) -> &'static [&'static str] {
         match self {
             Layer::Tidy => &["tidy", "docs"],
-            Layer::Unit | Layer::Fuzz | Layer::Mutants => &[],
+            Layer::Unit | Layer::Fuzz | Layer::Model | Layer::Mutants => &[],
             Layer::Engine => &["engine"],
             Layer::Simulation => &["simulation"],
             Layer::Conformance => &["conformance"],
@@ -95,11 +99,14 @@ impl Layer {
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let mut invocations = match self {
             Layer::Unit => vec![
-                words("--workspace --exclude holdfast-engine --exclude holdfast-lab --exclude holdfast-fuzz"),
+                words(
+                    "--workspace --exclude holdfast-engine --exclude holdfast-lab --exclude holdfast-fuzz --exclude holdfast-model",
+                ),
                 words("--package holdfast-lab --lib"),
             ],
             Layer::Engine => vec![words("--package holdfast-engine --lib --test engine")],
             Layer::Fuzz => vec![words("--package holdfast-fuzz")],
+            Layer::Model => vec![words("--package holdfast-model")],
             Layer::Simulation => vec![words("--package holdfast-engine --test simulation")],
             _ => Vec::new(),
         };

@@ -69,7 +69,7 @@ pub enum Cause {
 }
 
 /// One change of state, complete enough to explain itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Transition {
     pub router: RouterId,
     pub at: Instant,
@@ -87,7 +87,7 @@ pub struct Transition {
 }
 
 /// What an operator should read although no state changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Notice {
     /// The advert names another interval than ours (V-067).
@@ -127,7 +127,7 @@ pub enum Notice {
 }
 
 /// What the data plane is to know of a router's standing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PolicyWrite {
     pub role: Role,
     /// Grant that makes an Active the owner; 0 while not Active. Never repeats, so a revocation is final.
@@ -144,7 +144,7 @@ pub struct PolicyWrite {
 }
 
 /// What the engine wants done, in this order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Action {
     /// Write the router's standing into the map. Precedes whatever relies on it.
     WritePolicy { router: RouterId, policy: PolicyWrite },

@@ -36,7 +36,7 @@ pub struct PeerId(pub u16);
 pub struct UnitId(pub u8);
 
 /// How peers are checked; what the engine needs of it to judge how long a report speaks for its sender.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PeerCheck {
     pub interval: Duration,
     pub failure_threshold: u32,
@@ -49,7 +49,7 @@ impl Default for PeerCheck {
 }
 
 /// What a peer's silence on every path leads to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Takeover {
     /// Takeover at the failure threshold.
@@ -74,7 +74,7 @@ pub enum Family {
 }
 
 /// Which checksum form of VRRPv3 over IPv4 a router sends and accepts (conformance decision D1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChecksumPolicy {
     /// Accept both, send the form last heard from a valid peer, RFC 9568 until one is heard.
@@ -85,7 +85,7 @@ pub enum ChecksumPolicy {
 }
 
 /// One virtual router.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RouterConfig {
     pub id: RouterId,
     pub interface: InterfaceId,
@@ -114,7 +114,7 @@ impl RouterConfig {
 }
 
 /// Everything the engine runs on; a reload hands in the next one whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EngineConfig {
     pub routers: Vec<RouterConfig>,
     pub peers: Vec<PeerId>,

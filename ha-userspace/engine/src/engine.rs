@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const LAST_CLOCK_EPOCH: u64 = u64::MAX / 2;
 
 /// Actions in order, and the numbers of grants.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Outbox {
     actions: VecDeque<Action>,
     last_epoch: u64,
@@ -38,7 +38,7 @@ impl Outbox {
 }
 
 /// Every virtual router of this node.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Engine {
     routers: BTreeMap<RouterId, Router>,
     interfaces: BTreeMap<InterfaceId, bool>,

@@ -11,7 +11,7 @@ use crate::vrrp::{ReleaseKind, Router, State};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who belongs together.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Groups {
     members: BTreeMap<GroupId, Vec<RouterId>>,
 }

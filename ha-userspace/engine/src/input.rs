@@ -8,7 +8,7 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 /// Checksum form of a received advert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChecksumForm {
     /// VRRPv3 over IPv4, message only (RFC 9568 section 5.2.8).
@@ -22,7 +22,7 @@ pub enum ChecksumForm {
 /// What changes nothing may be absorbed, which means: same sender, priority, interval and form as the last one, of which
 /// the engine was told since the router's role and preemption were last written. While Active, a losing advert is
 /// always worth telling (bounded like the answers): the hosts have to hear from us again (V-112).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Advert {
     /// When it arrived, stamped in the data plane.
     pub at: Instant,
@@ -43,7 +43,7 @@ pub struct Advert {
 }
 
 /// How fit this node is to own a router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Standing {
     /// Added to the configured priority, which stays within 1 to 254. The address owner's is never changed.
     pub offset: i16,
@@ -60,7 +60,7 @@ impl Default for Standing {
 }
 
 /// Everything that can happen to the engine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Input {
     /// The configuration, at start and at each reload. Routers that stay keep their state.
     Configured(EngineConfig),

@@ -46,7 +46,7 @@ impl Units {
 }
 
 /// What is known of one path to a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PathReport {
     /// The interface it runs over, if that is one of ours at this time.
     pub interface: Option<InterfaceId>,
@@ -59,7 +59,7 @@ pub struct PathReport {
 }
 
 /// What is known of a peer at this moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PeerReport {
     /// Last authenticated message; `None` before the first.
     pub heard_at: Option<Instant>,
@@ -81,7 +81,7 @@ pub struct PeerReport {
 }
 
 /// One other node.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Peer {
     pub(crate) health: PeerHealth,
     pub(crate) report: PeerReport,
@@ -118,7 +118,7 @@ pub(crate) struct Filed {
 }
 
 /// All other nodes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Peers {
     known: BTreeMap<PeerId, Peer>,
     check: PeerCheck,

@@ -23,7 +23,7 @@ const ADD_RETRY_AFTER: Duration = Duration::from_secs(1);
 const RESTORE_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Why an Active releases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ReleaseKind {
     /// Backup afterwards, or Active again without a successor. `aside`: the successor is then left alone until it goes silent
     /// or releases.
@@ -39,7 +39,7 @@ impl ReleaseKind {
 }
 
 /// Priority 0 was sent; the addresses are served until a successor is heard or the deadline passes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Release {
     pub(crate) kind: ReleaseKind,
     pub(crate) began: Instant,
@@ -49,14 +49,14 @@ pub(crate) struct Release {
 }
 
 /// Addresses to be added at `at`; `lost` if because somebody removed them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Readdition {
     at: Instant,
     lost: bool,
 }
 
 /// What an Active keeps.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Active {
     pub(crate) epoch: u64,
     pub(crate) since: Instant,

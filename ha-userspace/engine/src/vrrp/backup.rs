@@ -11,7 +11,7 @@ use crate::time::{Duration, Instant};
 use core::net::IpAddr;
 
 /// Where a Backup stands towards a lower-priority owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Preemption {
     /// None is heard.
     Idle,
@@ -22,7 +22,7 @@ pub(crate) enum Preemption {
 }
 
 /// An Active_Down_Timer that has run out while the group holds the router.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Silence {
     pub(crate) since: Instant,
     pub(crate) reason: Reason,
@@ -31,7 +31,7 @@ pub(crate) struct Silence {
 }
 
 /// The owner's peer fell silent on every path.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Lost {
     peer: PeerId,
     /// First missed check.
@@ -43,7 +43,7 @@ struct Lost {
 }
 
 /// What a Backup keeps.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Backup {
     /// No advert counts as older than this: when the state was entered.
     floor: Instant,

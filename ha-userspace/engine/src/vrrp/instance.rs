@@ -15,10 +15,11 @@ use crate::input::{Advert, ChecksumForm, Standing};
 use crate::priority;
 use crate::time::{Duration, Instant};
 use crate::view::RouterView;
+use core::hash::{Hash, Hasher};
 use core::net::IpAddr;
 
 /// RFC 9568 section 6.4, with what each state needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum State {
     Initialize,
     Backup(Backup),
@@ -41,14 +42,14 @@ pub(crate) enum Consequence {
 }
 
 /// Sender and priority of an advert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Sender {
     pub(crate) source: IpAddr,
     pub(crate) priority: u8,
 }
 
 /// What the segment said.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Hearing {
     /// Active_Adver_Interval where a peer's was adopted (V-079); our own otherwise (V-080).
     pub(crate) learned: Option<Duration>,
@@ -65,7 +66,7 @@ pub(crate) struct Hearing {
 }
 
 /// How this node hears and is heard on the router's segment, as far as it speaks against owning the router.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Impairment {
     #[default]
     None,
@@ -105,6 +106,31 @@ pub(crate) struct Router {
     pub(super) notices: NoticeLimiter,
     pub(super) last_transition: Option<Transition>,
     pub(super) entries_to_active: u64,
+}
+
+/// What decides. Remarks made, the last transition and the count of entries into Active decide nothing: two routers that differ
+/// in these alone go on alike, which is what a model checker needs to know.
+impl Hash for Router {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Router {
+            config,
+            source,
+            state,
+            hearing,
+            suspended,
+            standing,
+            impairment,
+            pending,
+            in_vain_at,
+            contested_since,
+            written,
+            notices: _,
+            last_transition: _,
+            entries_to_active: _,
+        } = self;
+        (config, source, state, hearing, suspended, standing).hash(hasher);
+        (impairment, pending, in_vain_at, contested_since, written).hash(hasher);
+    }
 }
 
 impl Router {

@@ -9,7 +9,7 @@ use crate::input::Advert;
 use crate::time::Instant;
 use std::collections::BTreeMap;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Pending {
     /// The latest.
     advert: Advert,
@@ -20,14 +20,14 @@ struct Pending {
 }
 
 /// What kind of change an advert would bring about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Kind {
     Claim,
     Release,
 }
 
 /// The adverts of one router that wait.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct PendingAdverts {
     waiting: BTreeMap<(PeerId, Kind), Pending>,
 }

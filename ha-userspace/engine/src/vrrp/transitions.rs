@@ -14,7 +14,7 @@ use crate::input::Standing;
 use crate::time::{Duration, Instant};
 
 /// Why a router moves, and what its [`Transition`] shall say.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Reason {
     pub(crate) cause: Cause,
     /// The advert that decided; `None` stands for the last owner heard.
