@@ -10,13 +10,10 @@ mod orders;
 use crate::air::{Air, Arrival, Frame, SEGMENTS, segment_of};
 use crate::dice::Clock;
 use crate::fitness::{Fitness, Wire};
-use crate::plane::{Plane, Record, Said, Verdict};
+use crate::plane::{Plane, Verdict};
 use crate::prober::{Prober, Surroundings};
 use crate::setting::Setting;
-use holdfast_engine::{
-    Action, BypassAction, Duration, Engine, FlapRecord, FlapUnit, Health, Input, Instant, Notice, Role,
-    RouterId, Transition,
-};
+use holdfast_engine::{Duration, Engine, FlapRecord, Input, Instant, Notice, Role, RouterId, Transition};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -461,5 +458,11 @@ impl Node {
 
     fn position(&self, router: RouterId) -> usize {
         self.plane.routers.iter().position(|known| known.config.id == router).unwrap()
+    }
+
+    /// The carrier of a port came or went.
+    pub(crate) fn link_changed(&mut self, air: &mut Air, segment: usize, up: bool) {
+        debug_assert_eq!(segment_of(SEGMENTS[segment]), segment);
+        self.tell(air, Input::Interface { interface: SEGMENTS[segment], up });
     }
 }

@@ -1,6 +1,12 @@
-//! A pass of a simulated node's controller, in the daemon's order.
+//! A pass of the simulated controller, in the daemon's order.
+//!
+//! What the data plane saw is read before timers are judged, a lapsed lease is admitted before it is extended, and the lease
+//! is extended only after the whole pass. A crash in the middle of it ends it there.
 
-use super::*;
+use super::{EXTENSIONS_PER_SPAN, LONGEST_LEAVING, Node, Process, SHORTEST_STALL, WAKE_LATENCY};
+use crate::air::Air;
+use crate::plane::Record;
+use holdfast_engine::{BypassAction, Duration, Health, Input, Instant, PeerId};
 
 impl Node {
     pub(super) fn pass(&mut self, air: &mut Air, now: Instant) {
@@ -25,7 +31,7 @@ impl Node {
         self.sleep(air, now);
     }
 
-    pub(super) fn admit_stall(&mut self, air: &Air, now: Instant) {
+    fn admit_stall(&mut self, air: &Air, now: Instant) {
         let intervals = self.plane.routers.iter().map(|router| router.config.advertisement_interval);
         let threshold = intervals.min().unwrap_or(SHORTEST_STALL).max(SHORTEST_STALL);
         if now.since(self.planned_wake) <= threshold {
@@ -42,7 +48,7 @@ impl Node {
         self.engine.handle_input(now, Input::Stalled { began: self.pass_ended, ended: now, silent });
     }
 
-    pub(super) fn drain_ring(&mut self, now: Instant) {
+    fn drain_ring(&mut self, now: Instant) {
         while let Some(record) = self.plane.ring.pop_front() {
             match record {
                 Record::Input(input) => self.engine.handle_input(now, input),
@@ -52,7 +58,7 @@ impl Node {
     }
 
     /// A controller that wakes up past its lease has lost what it owned.
-    pub(super) fn admit_lapse(&mut self, air: &mut Air, now: Instant) {
+    fn admit_lapse(&mut self, air: &mut Air, now: Instant) {
         if now > self.plane.lease_until {
             let at = self.plane.lease_until;
             self.engine.handle_input(now, Input::LeaseLapsed { at });
@@ -63,7 +69,7 @@ impl Node {
         }
     }
 
-    pub(super) fn judge_timers(&mut self, air: &mut Air, now: Instant) {
+    fn judge_timers(&mut self, air: &mut Air, now: Instant) {
         if self.process != Process::Running || self.engine.next_deadline().is_none_or(|at| at > now) {
             return;
         }
@@ -79,18 +85,18 @@ impl Node {
         self.perform(air, now);
     }
 
-    pub(super) fn read_peers(&mut self, now: Instant) {
+    fn read_peers(&mut self, now: Instant) {
         if !self.setting.peered {
             return;
         }
         for peer in (0..self.setting.nodes()).filter(|peer| *peer != self.id) {
             self.plane.note_hearing(peer, now);
             let report = self.plane.report(peer);
-            self.engine.handle_input(now, Input::Peer { peer: holdfast_engine::PeerId(peer as u16), report });
+            self.engine.handle_input(now, Input::Peer { peer: PeerId(peer as u16), report });
         }
     }
 
-    pub(super) fn review_fitness(&mut self, air: &mut Air, now: Instant) {
+    fn review_fitness(&mut self, air: &mut Air, now: Instant) {
         self.fitness.released(false, now);
         for (position, standing) in self.fitness.changes(now) {
             if self.process == Process::Running {
@@ -127,7 +133,7 @@ impl Node {
         !self.setting.inline && self.setting.peered && may_forward
     }
 
-    pub(super) fn finish_standing_down(&mut self, now: Instant) {
+    fn finish_standing_down(&mut self, now: Instant) {
         let Some(at) = self.stood_down_at else { return };
         if self.effects.queue.is_empty() || now >= at + LONGEST_LEAVING {
             self.stood_down_at = None;
@@ -135,11 +141,11 @@ impl Node {
         }
     }
 
-    pub(super) fn lease_due(&self) -> Instant {
+    fn lease_due(&self) -> Instant {
         self.lease_extended + self.setting.lease.scaled(1, EXTENSIONS_PER_SPAN)
     }
 
-    pub(super) fn extend_lease(&mut self, air: &mut Air, now: Instant) {
+    fn extend_lease(&mut self, air: &mut Air, now: Instant) {
         if self.process != Process::Running || now < self.lease_due() {
             return;
         }

@@ -1,6 +1,13 @@
-//! What becomes of a simulated node's actions: the data plane, the effects thread, the probes' standing.
+//! What the engine orders, and what else a node says and does because of it.
+//!
+//! Orders that the engine must never give are noted in `misdeeds`. Those to the kernel are carried out one after the other, each
+//! in its time.
 
-use super::*;
+use super::{Node, Order, Process};
+use crate::air::Air;
+use crate::plane::Said;
+use crate::prober::Surroundings;
+use holdfast_engine::{Action, FlapUnit, Input, Instant, Role, RouterId, Transition};
 
 impl Node {
     pub(super) fn perform(&mut self, air: &mut Air, now: Instant) {
@@ -20,7 +27,7 @@ impl Node {
         self.say_standing(air, now);
     }
 
-    pub(super) fn carry_out(&mut self, air: &mut Air, now: Instant, action: Action) {
+    fn carry_out(&mut self, air: &mut Air, now: Instant, action: Action) {
         match action {
             Action::WritePolicy { router, policy } => {
                 if let Err(epoch) = self.plane.write_policy(router, policy, now) {
@@ -68,14 +75,14 @@ impl Node {
         }
     }
 
-    pub(super) fn expect_active(&mut self, router: RouterId, what: &str) {
+    fn expect_active(&mut self, router: RouterId, what: &str) {
         let active = self.plane.at(router).policy.is_some_and(|policy| policy.role == Role::Active);
         if !active {
             self.misdeeds.push(format!("{what} for {router:?} without a grant"));
         }
     }
 
-    pub(super) fn record(&mut self, now: Instant, transition: Transition) {
+    fn record(&mut self, now: Instant, transition: Transition) {
         self.must_say = true;
         let router = self.plane.at(transition.router);
         let unit = router.config.group.map_or(64 + transition.router.0, |group| group.0);
@@ -83,14 +90,14 @@ impl Node {
         self.transitions.push(transition);
     }
 
-    pub(super) fn stop(&mut self, air: &mut Air, now: Instant) {
+    fn stop(&mut self, air: &mut Air, now: Instant) {
         self.stopped = true;
         self.fitness.stopped(now);
         self.plane.routers.iter_mut().for_each(|router| router.addressed = false);
         self.crash(air);
     }
 
-    pub(super) fn order(&mut self, router: RouterId, order: Order, now: Instant) {
+    fn order(&mut self, router: RouterId, order: Order, now: Instant) {
         let position = self.position(router);
         self.effects.queue.push_back((position, order));
         self.effects.due.get_or_insert(now + self.burden.effect_time);
@@ -119,7 +126,7 @@ impl Node {
     }
 
     /// Says of this node what has changed: in the maps first, then in a round of probes if ownership changed.
-    pub(super) fn say_standing(&mut self, air: &mut Air, now: Instant) {
+    fn say_standing(&mut self, air: &mut Air, now: Instant) {
         if !std::mem::take(&mut self.must_say) || !self.setting.peered {
             return;
         }
@@ -140,13 +147,7 @@ impl Node {
         }
     }
 
-    pub(super) fn announce_standing(&mut self, air: &mut Air, now: Instant) {
+    fn announce_standing(&mut self, air: &mut Air, now: Instant) {
         self.prober.announce(&mut Surroundings { plane: &mut self.plane, air, now });
-    }
-
-    /// The carrier of a port came or went.
-    pub(crate) fn link_changed(&mut self, air: &mut Air, segment: usize, up: bool) {
-        debug_assert_eq!(segment_of(SEGMENTS[segment]), segment);
-        self.tell(air, Input::Interface { interface: SEGMENTS[segment], up });
     }
 }
