@@ -6,6 +6,8 @@ use crate::world::World;
 use holdfast_engine::{BypassSwitch, Cause, Duration, Input};
 use serde::{Deserialize, Serialize};
 
+const NANOS_PER_MICRO: u64 = 1_000;
+
 /// One fault, its end, or an order of the operator. Numbers are nodes and segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Fault {
@@ -92,17 +94,61 @@ impl World {
             return self.mend();
         }
         self.begin_change();
+        self.befall(fault);
+        self.end_change();
+    }
+
+    /// What is done to nodes; the rest to [`Self::befall_network`].
+    fn befall(&mut self, fault: Fault) {
+        let (nodes, air) = (&mut self.nodes, &mut self.air);
         match fault {
-            Fault::PowerOff(node) => self.nodes[node].power_off(&mut self.air),
-            Fault::PowerOn(node) => self.nodes[node].power_on(&mut self.air),
-            Fault::Crash(node) => self.nodes[node].crash(&mut self.air),
-            Fault::CrashIn(node, actions) => self.nodes[node].crash_in = Some(actions),
-            Fault::Start(node) => self.nodes[node].start(&mut self.air),
-            Fault::Pause(node) => self.nodes[node].pause(&mut self.air, Process::Paused),
-            Fault::Stick(node) => self.nodes[node].pause(&mut self.air, Process::Stuck),
-            Fault::Resume(node) => self.nodes[node].resume(&mut self.air),
-            Fault::Freeze(node, clock_stops) => self.nodes[node].freeze(&mut self.air, clock_stops),
-            Fault::Thaw(node) => self.nodes[node].thaw(&mut self.air),
+            Fault::PowerOff(node) => nodes[node].power_off(air),
+            Fault::PowerOn(node) => nodes[node].power_on(air),
+            Fault::Crash(node) => nodes[node].crash(air),
+            Fault::CrashIn(node, actions) => nodes[node].crash_in = Some(actions),
+            Fault::Start(node) => nodes[node].start(air),
+            Fault::Pause(node) => nodes[node].pause(air, Process::Paused),
+            Fault::Stick(node) => nodes[node].pause(air, Process::Stuck),
+            Fault::Resume(node) => nodes[node].resume(air),
+            Fault::Freeze(node, clock_stops) => nodes[node].freeze(air, clock_stops),
+            Fault::Thaw(node) => nodes[node].thaw(air),
+            Fault::Unfit(node, unfit) => {
+                nodes[node].fitness.unfit = unfit.then_some(Cause::RequirementFailed);
+                nodes[node].reconsider(air);
+            }
+            Fault::Offset(node, offset) => {
+                nodes[node].fitness.offset = offset;
+                nodes[node].reconsider(air);
+            }
+            Fault::Failover(node) => {
+                nodes[node].tell(air, Input::Failover { group: None, cause: Cause::FailoverCommand });
+            }
+            Fault::Shutdown(node) => nodes[node].tell(air, Input::Shutdown),
+            Fault::Effects { node, millis, fail } => {
+                let effect_time = if millis == 0 { ADDRESS_TIME } else { Duration::from_millis(millis) };
+                let burden = &mut nodes[node].burden;
+                (burden.effect_time, burden.effects_fail) = (effect_time, fail);
+            }
+            Fault::Sluggish { node, micros } => {
+                nodes[node].burden.lateness = Burden::NONE.lateness.max(micros * NANOS_PER_MICRO);
+            }
+            Fault::LoseAddresses(node) => nodes[node].lose_addresses(air),
+            Fault::Bypass { node, engage } => {
+                let switch = if engage { BypassSwitch::Engage } else { BypassSwitch::Release };
+                nodes[node].fitness.order(switch);
+                nodes[node].reconsider(air);
+            }
+            Fault::ReleaseLatch(node) => {
+                let now = nodes[node].clock.reading(air.now);
+                nodes[node].fitness.released(true, now);
+                nodes[node].reconsider(air);
+            }
+            other => self.befall_network(other),
+        }
+    }
+
+    fn befall_network(&mut self, fault: Fault) {
+        match fault {
             Fault::Cut { segment, from, to, cut } => self.air.set_cut(segment, from, to, cut),
             Fault::Isolate { segment, node, cut } => {
                 for other in (0..self.nodes.len()).filter(|other| *other != node) {
@@ -114,42 +160,9 @@ impl World {
             Fault::Link { segment, node, up } => self.set_link(segment, node, up),
             Fault::Weather { segment, weather } => self.air.weather[segment] = weather,
             Fault::Hosts { segment, talk } => self.air.hosts[segment] = talk,
-            Fault::Unfit(node, unfit) => {
-                self.nodes[node].fitness.unfit = unfit.then_some(Cause::RequirementFailed);
-                self.nodes[node].reconsider(&mut self.air);
-            }
-            Fault::Offset(node, offset) => {
-                self.nodes[node].fitness.offset = offset;
-                self.nodes[node].reconsider(&mut self.air);
-            }
-            Fault::Failover(node) => {
-                let order = Input::Failover { group: None, cause: Cause::FailoverCommand };
-                self.nodes[node].tell(&mut self.air, order);
-            }
-            Fault::Shutdown(node) => self.nodes[node].tell(&mut self.air, Input::Shutdown),
-            Fault::Effects { node, millis, fail } => {
-                let effect_time = if millis == 0 { ADDRESS_TIME } else { Duration::from_millis(millis) };
-                let burden = &mut self.nodes[node].burden;
-                (burden.effect_time, burden.effects_fail) = (effect_time, fail);
-            }
-            Fault::Sluggish { node, micros } => {
-                self.nodes[node].burden.lateness = Burden::NONE.lateness.max(micros * 1_000);
-            }
-            Fault::LoseAddresses(node) => self.nodes[node].lose_addresses(&mut self.air),
             Fault::Forge { router, sender, priority } => self.forge_advert(router, sender, priority, None),
-            Fault::Bypass { node, engage } => {
-                let switch = if engage { BypassSwitch::Engage } else { BypassSwitch::Release };
-                self.nodes[node].fitness.order(switch);
-                self.nodes[node].reconsider(&mut self.air);
-            }
-            Fault::ReleaseLatch(node) => {
-                let now = self.nodes[node].clock.reading(self.air.now);
-                self.nodes[node].fitness.released(true, now);
-                self.nodes[node].reconsider(&mut self.air);
-            }
-            Fault::Mend => {}
+            other => unreachable!("{other:?} is no fault of the network"),
         }
-        self.end_change();
     }
 
     fn set_link(&mut self, segment: usize, node: usize, up: bool) {

@@ -19,6 +19,8 @@ use std::rc::Rc;
 const OVERDUE_INTERVALS: u64 = 3;
 /// Losing adverts answered per own interval (V-107).
 const ANSWERS_PER_INTERVAL: u32 = 10;
+/// First losing advert of an own interval.
+const FIRST_TURN: u32 = 1;
 /// Answers to repeated or unknown requests per check interval.
 const REPEATS_PER_INTERVAL: u64 = 4;
 
@@ -83,6 +85,16 @@ pub(crate) struct Said {
     pub(crate) ready: u8,
     pub(crate) priority: u8,
     pub(crate) draining: bool,
+}
+
+/// An advert and where it meets the router.
+#[derive(Clone, Copy)]
+struct Heard {
+    frame: Frame,
+    advert: Advert,
+    policy: PolicyWrite,
+    owned: bool,
+    wins: bool,
 }
 
 /// What becomes of an advert on the wire.
@@ -234,12 +246,12 @@ impl Plane {
         let Some(index) = self.routers.iter().position(|known| known.config.id == frame.router) else {
             return Verdict::Taken;
         };
-        let owned = self.is_owned(&self.routers[index], now);
-        let Some(policy) = self.routers[index].policy.filter(|policy| policy.role != Role::Initialize) else {
+        let router = &self.routers[index];
+        let Some(policy) = router.policy.filter(|policy| policy.role != Role::Initialize) else {
             return Verdict::Taken;
         };
-        let borne_out = self.is_borne_out(index, &frame, now);
-        let mut advert = Advert {
+        let owned = self.is_owned(router, now);
+        let advert = Advert {
             at: now,
             source,
             priority: frame.priority,
@@ -250,39 +262,52 @@ impl Plane {
             epoch: if owned { policy.epoch } else { 0 },
             revoked: false,
         };
-        let wins = policy.priority == 0
-            || frame.priority > policy.priority
-            || (frame.priority == policy.priority && source > own_source);
+        let higher = policy.priority == 0 || frame.priority > policy.priority;
+        let wins = higher || (frame.priority == policy.priority && source > own_source);
+        let heard = Heard { frame, advert, policy, owned, wins };
+        if !self.is_borne_out(index, &frame, now) {
+            self.uncorroborated(index, heard, now)
+        } else if owned {
+            self.while_owned(index, heard, now)
+        } else {
+            self.while_not_owned(index, heard, now)
+        }
+    }
+
+    /// It changes nothing; one that loses is answered all the same.
+    fn uncorroborated(&mut self, index: usize, heard: Heard, now: Instant) -> Verdict {
+        let rested = self.setting.checks.interval();
         let router = &mut self.routers[index];
-        let stale = now.since(router.last_sent.unwrap_or_default().max(router.granted_at)).as_nanos()
-            > OVERDUE_INTERVALS * router.config.advertisement_interval.as_nanos();
-        if !borne_out {
-            let loses = owned && !stale && (frame.priority == 0 || !wins);
-            advert.answered = loses && router.take_turn(now) <= ANSWERS_PER_INTERVAL;
-            let rested = self.setting.checks.interval();
-            if router.uncorroborated_told.is_none_or(|at| now.since(at) >= rested) {
-                router.uncorroborated_told = Some(now);
-                let peer = PeerId(u16::from(frame.sender));
-                self.ring.push_back(Record::Input(Input::Uncorroborated {
-                    router: frame.router,
-                    peer,
-                    advert,
-                }));
-            }
-            return if advert.answered { Verdict::Answered } else { Verdict::Taken };
+        let loses = heard.owned && !router.is_stale(now) && (heard.frame.priority == 0 || !heard.wins);
+        let answered = loses && router.take_turn(now) <= ANSWERS_PER_INTERVAL;
+        if router.uncorroborated_told.is_none_or(|at| now.since(at) >= rested) {
+            router.uncorroborated_told = Some(now);
+            let peer = PeerId(u16::from(heard.frame.sender));
+            let advert = Advert { answered, ..heard.advert };
+            let input = Input::Uncorroborated { router: heard.frame.router, peer, advert };
+            self.ring.push_back(Record::Input(input));
         }
-        let seen = (frame.sender, frame.priority, frame.interval, router.generation);
-        let changed = router.heard.replace(seen) != Some(seen);
-        if !owned {
-            let ignored = policy.preempt && frame.priority < policy.priority;
-            if frame.priority > 0 && !ignored {
-                router.last_advert = Some(now);
-            }
-            if changed || frame.priority == 0 || policy.role == Role::Active {
-                self.ring.push_back(Record::Input(Input::Advert { router: frame.router, advert }));
-            }
-            return Verdict::Taken;
+        if answered { Verdict::Answered } else { Verdict::Taken }
+    }
+
+    fn while_not_owned(&mut self, index: usize, heard: Heard, now: Instant) -> Verdict {
+        let Heard { frame, advert, policy, .. } = heard;
+        let router = &mut self.routers[index];
+        let changed = router.remember(&frame);
+        let ignored = policy.preempt && frame.priority < policy.priority;
+        if frame.priority > 0 && !ignored {
+            router.last_advert = Some(now);
         }
+        if changed || frame.priority == 0 || policy.role == Role::Active {
+            self.ring.push_back(Record::Input(Input::Advert { router: frame.router, advert }));
+        }
+        Verdict::Taken
+    }
+
+    fn while_owned(&mut self, index: usize, heard: Heard, now: Instant) -> Verdict {
+        let Heard { frame, mut advert, policy, wins, .. } = heard;
+        let router = &mut self.routers[index];
+        let (stale, changed) = (router.is_stale(now), router.remember(&frame));
         if frame.priority > 0 && (stale || wins) {
             router.revoked = policy.epoch;
             router.last_advert = Some(now);
@@ -292,11 +317,10 @@ impl Plane {
             return Verdict::Taken;
         }
         let turn = router.take_turn(now);
-        let told = changed || frame.priority == 0 || turn == 1;
         // VRRPv2 drops a losing advert silently (V-058).
         let unanswered = router.config.version == Version::V2 && frame.priority != 0;
         advert.answered = !unanswered && !stale && turn <= ANSWERS_PER_INTERVAL;
-        if told {
+        if changed || frame.priority == 0 || turn == FIRST_TURN {
             self.ring.push_back(Record::Input(Input::Advert { router: frame.router, advert }));
         }
         if advert.answered { Verdict::Answered } else { Verdict::Taken }
@@ -462,6 +486,18 @@ impl Plane {
 }
 
 impl RouterMap {
+    /// Our own adverts are so old that a Backup can rightly have taken over.
+    fn is_stale(&self, now: Instant) -> bool {
+        let since = self.last_sent.unwrap_or_default().max(self.granted_at);
+        now.since(since) > self.config.advertisement_interval.scaled(OVERDUE_INTERVALS, 1)
+    }
+
+    /// Notes what was heard; whether it differs from what was heard before.
+    fn remember(&mut self, frame: &Frame) -> bool {
+        let seen = (frame.sender, frame.priority, frame.interval, self.generation);
+        self.heard.replace(seen) != Some(seen)
+    }
+
     /// Counts the losing adverts of this own interval, this one included.
     fn take_turn(&mut self, now: Instant) -> u32 {
         if now.since(self.answers_since) >= self.config.advertisement_interval {
