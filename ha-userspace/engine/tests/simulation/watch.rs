@@ -11,6 +11,8 @@ use crate::setting::Setting;
 use holdfast_engine::{Cause, Duration, FlapEvent, Role, Transition};
 use std::fmt;
 
+/// Priority of the owner of the addresses.
+const OWNER: u8 = 255;
 /// Clocks are right to so many parts in a million, with room.
 const DRIFT_PPM: u64 = 2_000;
 /// What a running controller may take to follow its data plane.
@@ -51,7 +53,7 @@ impl Bounds {
         let delays = setting.routers.iter().flatten().map(|config| config.preempt_delay);
         let slack = |span: Duration| span + span.scaled(DRIFT_PPM, 1_000_000) + REACTION;
         let several = interval + peered(check.scaled(2, 1));
-        let nobody = down + down + peered(setting.lease + window + check.scaled(2, 1));
+        let nobody = down.max(peered(setting.lease + window + check.scaled(2, 1)));
         Bounds {
             several: slack(several),
             several_rough: slack(several.scaled(ROUGH_FACTOR, 1)),
@@ -347,14 +349,18 @@ impl Watch {
             return false;
         }
         let maps = &nodes[node].plane.routers;
-        let unfit = nodes[node].engine.view(maps[router].config.id).is_none_or(|view| view.unfit.is_some());
-        if unfit || !self.looks[node].fit {
+        let group = maps[router].config.group;
+        let members = || {
+            let together = move |other: &usize| group.is_some() && maps[*other].config.group == group;
+            (0..maps.len()).filter(move |other| *other == router || together(other))
+        };
+        let engine = &nodes[node].engine;
+        let is_fit =
+            |member: usize| engine.view(maps[member].config.id).is_some_and(|view| view.unfit.is_none());
+        if !self.looks[node].fit || !members().all(is_fit) {
             return true;
         }
-        let group = maps[router].config.group;
-        let members = (0..maps.len())
-            .filter(|other| *other == router || (group.is_some() && maps[*other].config.group == group));
-        members.into_iter().any(|member| {
+        members().any(|member| {
             let segment = maps[member].segment;
             !air.is_symmetric(segment)
                 || (0..nodes.len()).any(|owner| {
@@ -428,7 +434,9 @@ impl Watch {
                     format!("{text} under a steady fault since {} s", seconds(self.disturbed_at)),
                 );
             }
-            let latched = self.looks[node.id].latched;
+            // The owner of the addresses preempts whatever is (V-099).
+            let yields = node.plane.at(transition.router).config.priority != OWNER;
+            let latched = self.looks[node.id].latched && yields;
             if latched && transition.to == Role::Active && transition.cause == Cause::Preemption {
                 self.report(Kind::Flaps, now, format!("{text} while latched"));
             }
