@@ -59,7 +59,8 @@ struct List {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) killed: usize,
-    pub(crate) survived: Vec<String>,
+    /// What no test noticed, or could not be tried out, and why.
+    pub(crate) failed: Vec<String>,
 }
 
 /// How the tests took a fault.
@@ -84,17 +85,21 @@ pub(crate) fn run(filter: Option<&str>) -> Result<Report> {
     let mut report = Report::default();
     for (number, mutant) in wanted.iter().enumerate() {
         let began = Instant::now();
-        let outcome = copy.try_out(mutant)?;
+        let outcome = copy.try_out(mutant);
         let seconds = began.elapsed().as_secs();
         let place = format!("{}/{}", number + 1, wanted.len());
         match outcome {
-            Outcome::Killed(by) => {
+            Ok(Outcome::Killed(by)) => {
                 println!("mutant {place} {}: killed by {by} ({seconds} s)", mutant.name);
                 report.killed += 1;
             }
-            Outcome::Survived => {
+            Ok(Outcome::Survived) => {
                 println!("mutant {place} {}: SURVIVED ({seconds} s)", mutant.name);
-                report.survived.push(mutant.name.clone());
+                report.failed.push(format!("{}: no test noticed it", mutant.name));
+            }
+            Err(error) => {
+                println!("mutant {place} {}: NOT TRIED OUT: {error:#}", mutant.name);
+                report.failed.push(format!("{}: {error:#}", mutant.name));
             }
         }
     }

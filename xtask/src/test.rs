@@ -133,9 +133,8 @@ impl Tally {
     /// A mutant that survives is a failed test.
     fn take(&mut self, report: mutants::Report) {
         self.passed += report.killed;
-        self.failed += report.survived.len();
-        self.broken
-            .extend(report.survived.into_iter().map(|name| format!("mutant {name}: no test noticed it")));
+        self.failed += report.failed.len();
+        self.broken.extend(report.failed.into_iter().map(|failure| format!("mutant {failure}")));
     }
 
     /// Adds a line such as `test result: ok. 11 passed; 0 failed; ...`; others change nothing.
