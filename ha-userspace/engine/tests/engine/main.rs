@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "the whole crate is test code")]
 
 mod bandwidth;
+mod bypass;
 mod election;
 mod flaps;
 mod giving_up;

@@ -180,6 +180,18 @@ fn a_better_heir_goes_first_and_an_equal_or_unready_one_does_not() {
 }
 
 #[test]
+fn what_another_peer_owns_by_now_is_not_taken_over() {
+    for owned in [owns(), Units::NONE] {
+        let mut bench = Bench::keyed_backup_of(three());
+        let silent = bench.now;
+        bench.now = bench.now + WINDOW;
+        let report = PeerReport { priority: 50, owned, ready: Units::NONE, ..ready_peer(bench.now) };
+        third(&mut bench, report);
+        assert_eq!(took_over(&unhealthy(&mut bench, silent)), owned == Units::NONE);
+    }
+}
+
+#[test]
 fn an_heir_that_was_not_heard_of_late_does_not_go_first() {
     for (age, first) in [(WINDOW, true), (WINDOW + NANO, false)] {
         let mut bench = Bench::keyed_backup_of(three());

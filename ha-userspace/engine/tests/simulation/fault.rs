@@ -160,7 +160,10 @@ impl World {
             Fault::Link { segment, node, up } => self.set_link(segment, node, up),
             Fault::Weather { segment, weather } => self.air.weather[segment] = weather,
             Fault::Hosts { segment, talk } => self.air.hosts[segment] = talk,
-            Fault::Forge { router, sender, priority } => self.forge_advert(router, sender, priority, None),
+            Fault::Forge { router, sender, priority } => {
+                self.watch.expect_anew();
+                self.forge_advert(router, sender, priority, None);
+            }
             other => unreachable!("{other:?} is no fault of the network"),
         }
     }

@@ -47,18 +47,21 @@ impl Bounds {
         let interval = setting.longest_interval();
         let check = setting.checks.interval();
         let window = setting.checks.detection_time();
+        // Skew_Time, which in VRRPv2 is counted in seconds, and an interval.
+        let release = interval + interval.max(Duration::from_secs(1));
         let peered = |span: Duration| if setting.peered { span } else { Duration::ZERO };
         // Active_Down_Interval of the slowest: three intervals and a Skew_Time of nearly one.
         let down = interval.scaled(4, 1);
         let delays = setting.routers.iter().flatten().map(|config| config.preempt_delay);
         let slack = |span: Duration| span + span.scaled(DRIFT_PPM, 1_000_000) + REACTION;
         let several = interval + peered(check.scaled(2, 1));
-        let nobody = down.max(peered(setting.lease + window + check.scaled(2, 1)));
+        let grouped = setting.routers[0][0].group.is_some();
+        let giving_way = if grouped { release } else { Duration::ZERO };
+        let nobody = down + setting.lease + giving_way + peered(window + check.scaled(2, 1));
         Bounds {
             several: slack(several),
             several_rough: slack(several.scaled(ROUGH_FACTOR, 1)),
-            // Skew_Time, which in VRRPv2 is counted in seconds, and an interval.
-            several_releasing: slack(several + interval + interval.max(Duration::from_secs(1))),
+            several_releasing: slack(several + release),
             nobody: slack(nobody),
             nobody_rough: slack(nobody.scaled(3, 1)),
             partial: REACTION,
@@ -213,6 +216,11 @@ impl Watch {
         self.deadline
     }
 
+    /// Whoever was about to own may have been lost, or a forged advert was believed: the next in line has its time again.
+    pub(crate) fn expect_anew(&mut self) {
+        self.nobody.iter_mut().flatten().for_each(|lasting| *lasting = Lasting::default());
+    }
+
     /// Something was changed from outside.
     pub(crate) fn disturb(&mut self, now: u64) {
         self.disturbed_at = now;
@@ -284,6 +292,9 @@ impl Watch {
         }
         if look.runs != before.runs {
             self.disturbed_at = air.now;
+        }
+        if before.runs && !look.runs {
+            self.expect_anew();
         }
         if look.latched != before.latched {
             self.disturbed_at = air.now;
