@@ -51,6 +51,7 @@ fn play(history: &History, is_told: bool) -> (u64, Result<(), Violation>) {
         let due = began + history.mended_ms * MILLI_NS;
         world.run(Duration::from_nanos(due.saturating_sub(world.air.now)));
         world.apply(Fault::Mend);
+        world.watch.is_mended = true;
         world.run(bounds.rest);
         end_well(&mut world, history);
         world.run(CALM);

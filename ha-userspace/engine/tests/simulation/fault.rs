@@ -113,10 +113,12 @@ impl World {
             Fault::Freeze(node, clock_stops) => nodes[node].freeze(air, clock_stops),
             Fault::Thaw(node) => nodes[node].thaw(air),
             Fault::Unfit(node, unfit) => {
+                self.watch.expect_anew();
                 nodes[node].fitness.unfit = unfit.then_some(Cause::RequirementFailed);
                 nodes[node].reconsider(air);
             }
             Fault::Offset(node, offset) => {
+                self.watch.expect_anew();
                 nodes[node].fitness.offset = offset;
                 nodes[node].reconsider(air);
             }

@@ -6,11 +6,18 @@
 
 use crate::air::{Air, MOST_NODES, SEGMENTS};
 use crate::fitness::is_fault;
-use crate::node::Node;
+use crate::node::{Node, Process};
 use crate::setting::Setting;
 use holdfast_engine::{Cause, Duration, FlapEvent, Role, Transition};
 use std::fmt;
 
+/// Numbers of groups as units, beyond those of routers without one.
+const GROUPS_FROM: u32 = 32;
+/// The record of flaps that a restart reads knows whole seconds.
+const RECORD_GRAIN: Duration = Duration::from_secs(2);
+/// Moves of a router of a node under a steady fault that come late: where three nodes hear each other in part, one that is not fit may find
+/// its heir by chance.
+const LATE_MOVES: usize = 2;
 /// Priority of the owner of the addresses.
 const OWNER: u8 = 255;
 /// Clocks are right to so many parts in a million, with room.
@@ -30,6 +37,8 @@ pub(crate) struct Bounds {
     pub(crate) several_rough: Duration,
     /// One of them has given it up, and serves until a successor is heard.
     pub(crate) several_releasing: Duration,
+    /// The controller of one of them does not run.
+    pub(crate) several_orphan: Duration,
     /// Nobody for a node that could own itself.
     pub(crate) nobody: Duration,
     pub(crate) nobody_rough: Duration,
@@ -62,6 +71,7 @@ impl Bounds {
             several: slack(several),
             several_rough: slack(several.scaled(ROUGH_FACTOR, 1)),
             several_releasing: slack(several + release),
+            several_orphan: slack(several + setting.lease),
             nobody: slack(nobody),
             nobody_rough: slack(nobody.scaled(3, 1)),
             partial: REACTION,
@@ -153,6 +163,8 @@ struct Look {
     fit: bool,
     able: bool,
     runs: bool,
+    /// The process is gone.
+    dead: bool,
     engaged: bool,
     /// A wire would lie beside a peer that may forward.
     barred: bool,
@@ -162,6 +174,8 @@ struct Look {
 /// Flaps as they show in the transitions, counted without the governor.
 #[derive(Clone, Debug, Default)]
 struct FlapCount {
+    /// Units that are owned as far as the process recorded, and lost by fault; one bit each.
+    active: u64,
     lost: u64,
     times: Vec<u64>,
 }
@@ -180,6 +194,10 @@ pub(crate) struct Watch {
     accounted: u64,
     disturbed_at: u64,
     seen_transitions: Vec<usize>,
+    /// By node: moves since everything should have come to rest.
+    late_moves: Vec<usize>,
+    /// Nothing is broken any more.
+    pub(crate) is_mended: bool,
     seen_flaps: Vec<usize>,
     flaps: Vec<FlapCount>,
     deadline: u64,
@@ -203,6 +221,8 @@ impl Watch {
             accounted: now,
             disturbed_at: now,
             seen_transitions: vec![0; nodes],
+            late_moves: vec![0; nodes],
+            is_mended: false,
             seen_flaps: vec![0; nodes],
             flaps: vec![FlapCount::default(); nodes],
             deadline: u64::MAX,
@@ -260,6 +280,7 @@ impl Watch {
             hampered: node.waits_for_kernel(),
             fit: node.fitness.unfit.is_none() && !node.fitness.is_latched_without_bypass(),
             runs: node.runs(),
+            dead: node.process == Process::Dead,
             engaged: node.wire.is_engaged(),
             barred: node.is_barred(),
             latched: node.fitness.governor.is_latched(),
@@ -296,10 +317,16 @@ impl Watch {
         if before.runs && !look.runs {
             self.expect_anew();
         }
+        if look.dead && !before.dead {
+            let count = &mut self.flaps[node.id];
+            let active = std::mem::take(&mut count.active);
+            count.lost |= if node.stopped || look.latched { 0 } else { active };
+        }
         if look.latched != before.latched {
             self.disturbed_at = air.now;
             if !look.latched {
-                self.flaps[node.id] = FlapCount::default();
+                let active = self.flaps[node.id].active;
+                self.flaps[node.id] = FlapCount { active, ..FlapCount::default() };
             }
         }
         true
@@ -327,18 +354,21 @@ impl Watch {
         let joined = |a: usize, b: usize| air.reaches(segment, a, b) && air.reaches(segment, b, a);
         let pairs = (0..nodes.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
         let releases = |node: usize| self.looks[node].releasing & (1 << router) != 0;
-        let (mut is_several, mut is_release) = (false, true);
+        let (mut is_several, mut is_release, mut is_orphan) = (false, true, true);
         for (a, b) in pairs.into_iter().filter(|(a, b)| owns(*a) && owns(*b) && joined(*a, *b)) {
             is_several = true;
             // Whoever gives up serves until it hears a successor, for a release window at most.
             is_release &= releases(a) || releases(b);
+            // Whoever crashed in the middle of giving up defends what is left until the lease ends.
+            is_orphan &= !self.looks[a].runs || !self.looks[b].runs;
         }
         let check = setting.checks.interval();
         let rough = air.is_rough(segment, check);
-        let bound = match (rough, is_release) {
-            (true, _) => bounds.several_rough,
-            (false, true) => bounds.several_releasing,
-            (false, false) => bounds.several,
+        let bound = match (rough, is_release, is_orphan) {
+            (true, _, _) => bounds.several_rough,
+            (false, _, true) => bounds.several_orphan,
+            (false, true, false) => bounds.several_releasing,
+            (false, false, false) => bounds.several,
         };
         self.several[router].show(air.now, is_several.then_some(bound));
 
@@ -438,12 +468,14 @@ impl Watch {
                 println!("{} s: {text} (router {})", seconds(now), transition.router.0);
             }
             let is_fair = (0..SEGMENTS.len()).all(|segment| !air.is_rough(segment, bounds.check));
-            if is_fair && now > self.disturbed_at + bounds.rest.as_nanos() {
-                self.report(
-                    Kind::Oscillation,
-                    now,
-                    format!("{text} under a steady fault since {} s", seconds(self.disturbed_at)),
-                );
+            let rested = is_fair && now > self.disturbed_at + bounds.rest.as_nanos();
+            let moves = &mut self.late_moves[node.id];
+            *moves = if rested { *moves + 1 } else { 0 };
+            let most = if self.is_mended { 0 } else { LATE_MOVES * self.owners.len() };
+            if *moves > most {
+                let since = seconds(self.disturbed_at);
+                let what = format!("{text} under a steady fault since {since} s");
+                self.report(Kind::Oscillation, now, what);
             }
             // The owner of the addresses preempts whatever is (V-099).
             let yields = node.plane.at(transition.router).config.priority != OWNER;
@@ -468,11 +500,20 @@ impl Watch {
     fn count_flap(&mut self, node: &Node, transition: &Transition, now: u64) {
         let view = node.fitness.governor.view(node.clock.reading(now));
         let count = &mut self.flaps[node.id];
-        let bit = 1 << (transition.router.0 % 64);
-        if transition.from == Role::Active && is_fault(transition.cause) && view.latched.is_none() {
-            count.lost |= bit;
+        let group = node.plane.at(transition.router).config.group;
+        // A group is lost with its first member and regained with its first.
+        let bit = 1 << group.map_or(transition.router.0, |group| GROUPS_FROM + group.0);
+        let was_active = count.active & bit != 0;
+        if transition.from == Role::Active && was_active {
+            count.active &= !bit;
+            let counts = is_fault(transition.cause) && view.latched.is_none();
+            count.lost |= if counts { bit } else { 0 };
         }
-        if transition.to != Role::Active || count.lost & bit == 0 {
+        if transition.to != Role::Active || was_active {
+            return;
+        }
+        count.active |= bit;
+        if count.lost & bit == 0 {
             return;
         }
         count.lost = 0;
@@ -480,7 +521,7 @@ impl Watch {
             return;
         }
         count.times.push(now);
-        let window = view.window.as_nanos() - view.window.as_nanos() / 1_000;
+        let window = view.window.saturating_sub(RECORD_GRAIN).as_nanos();
         count.times.retain(|at| now - at < window);
         if count.times.len() > view.maximum_allowed as usize {
             let what =
