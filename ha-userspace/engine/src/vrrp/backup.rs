@@ -410,15 +410,17 @@ impl Router {
         self.preempts() && backup.lower.is_some_and(|(sender, _)| sender.priority < self.own_priority())
     }
 
-    /// An owner that is to be displaced no more is waited for like any other. What it said while it was ignored has restarted
-    /// no timer and was not told of; one that lives has spoken within an interval, so it is waited for as if from then on.
+    /// An owner that is to be displaced no more counts again. What it said while it was ignored has restarted no timer, so it is
+    /// given one more interval to be heard, in which one that lives would speak.
     pub(super) fn heed_owner(&mut self, now: Instant, was_displacing: bool) {
         if !was_displacing || self.displaces_owner() {
             return;
         }
-        let (span, interval) = (self.active_down(), self.learned_interval());
+        let (span, skew, interval) = (self.active_down(), self.skew(), self.learned_interval());
         if let State::Backup(backup) = &mut self.state {
-            backup.arm(backup.base.max(now - interval), span);
+            let lost = backup.lost;
+            backup.arm(backup.base.max(now + interval + skew - span), span);
+            backup.lost = lost;
         }
     }
 

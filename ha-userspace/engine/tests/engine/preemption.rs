@@ -165,15 +165,25 @@ fn an_owner_that_is_to_be_displaced_no_more_is_waited_for_from_then_on() {
         bench.pass(centis(321));
         let written = bench.standing(held_back);
         assert_eq!(policies(&written).len(), 1);
-        assert_eq!(
-            bench.pass(centis(200)).len(),
-            0,
-            "its next advert may be an interval away, and one may be lost"
-        );
+        assert_eq!(bench.pass(centis(121)).len(), 0, "its next advert may be an interval away");
         bench.input(Input::Heard { router: ROUTER, at: bench.now });
         bench.pass(centis(300));
         assert_eq!(bench.role(), Role::Backup);
-        bench.run_to_deadline();
-        assert_eq!(bench.role(), Role::Active, "one that falls silent is succeeded");
     }
+}
+
+#[test]
+fn an_owner_that_counts_again_and_stays_silent_is_given_one_interval() {
+    let mut bench = Bench::started(config(200));
+    bench.hear(advert(small_peer(), 150));
+    bench.pass(centis(321));
+    bench.standing(Standing { may_preempt: false, ..Standing::default() });
+    assert_eq!(bench.remaining(), Some(nanos(1_218_750_000)), "an interval and Skew_Time");
+    assert_eq!(transition(&bench.run_to_deadline()).2, Cause::AdvertTimeout);
+    // Heard of late, it has what is left of its own time.
+    let mut bench = Bench::started(config(200));
+    bench.hear(advert(small_peer(), 150));
+    bench.pass(centis(10));
+    bench.standing(Standing { may_preempt: false, ..Standing::default() });
+    assert_eq!(bench.remaining(), Some(nanos(3_118_750_000)));
 }

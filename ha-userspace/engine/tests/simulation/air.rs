@@ -181,6 +181,16 @@ impl Air {
         pairs.into_iter().all(|(a, b)| self.reaches(segment, a, b) == self.reaches(segment, b, a))
     }
 
+    /// Whether of any three nodes some hear each other in part only, so that they cannot agree on who is there.
+    pub(crate) fn is_partial(&self, segment: usize) -> bool {
+        let both = |a: usize, b: usize| self.reaches(segment, a, b);
+        let chain = |a: usize, b: usize, c: usize| both(a, b) && both(b, c) && !both(a, c);
+        let nodes = || 0..self.nodes;
+        let differs = |a: usize, b: usize, c: usize| a != b && b != c && a != c && chain(a, b, c);
+        let is_chained = nodes().any(|a| nodes().any(|b| nodes().any(|c| differs(a, b, c))));
+        self.nodes > 2 && (is_chained || !self.is_symmetric(segment))
+    }
+
     /// Frames are lost by chance, or so late that a check may end without them.
     pub(crate) fn is_rough(&self, segment: usize, check: Duration) -> bool {
         let weather = self.weather[segment];

@@ -3,9 +3,10 @@
 //! A failing history is cut down by leaving faults out for as long as it still fails in the same way, then printed with its
 //! seed as one line that can be kept. Every line of `regressions.jsonl` is replayed first.
 
+use crate::bounds::Bounds;
 use crate::fault::Fault;
 use crate::history::History;
-use crate::watch::{Bounds, Kind, Violation, seconds};
+use crate::watch::{Kind, Violation, seconds};
 use crate::world::World;
 use holdfast_engine::{Duration, RouterId};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -51,7 +52,6 @@ fn play(history: &History, is_told: bool) -> (u64, Result<(), Violation>) {
         let due = began + history.mended_ms * MILLI_NS;
         world.run(Duration::from_nanos(due.saturating_sub(world.air.now)));
         world.apply(Fault::Mend);
-        world.watch.is_mended = true;
         world.run(bounds.rest);
         end_well(&mut world, history);
         world.run(CALM);

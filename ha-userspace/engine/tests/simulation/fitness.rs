@@ -40,6 +40,8 @@ pub(crate) struct Fitness {
     /// The operator has engaged it.
     pub(crate) by_hand: bool,
     told: Vec<Standing>,
+    /// Flaps hold preemption back, as last told.
+    pub(crate) holds_back: bool,
     pub(crate) flaps: Vec<FlapEvent>,
 }
 
@@ -70,6 +72,7 @@ impl Fitness {
             policy,
             by_hand: false,
             told: vec![Standing::default(); setting.routers[own].len()],
+            holds_back: false,
             flaps: Vec::new(),
         }
     }
@@ -121,6 +124,7 @@ impl Fitness {
             unfit: self.unfit.or(latched),
             may_preempt: self.governor.hold_until(now).is_none(),
         };
+        self.holds_back = !standing.may_preempt;
         let mut changes = Vec::new();
         for (position, told) in self.told.iter_mut().enumerate() {
             if *told != standing {

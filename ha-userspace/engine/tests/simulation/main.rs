@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "the whole crate is test code")]
 
 mod air;
+mod bounds;
 mod campaign;
 mod dice;
 mod fault;

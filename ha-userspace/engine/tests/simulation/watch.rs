@@ -5,6 +5,7 @@
 //! missed between two steps.
 
 use crate::air::{Air, MOST_NODES, SEGMENTS};
+use crate::bounds::Bounds;
 use crate::fitness::is_fault;
 use crate::node::{Node, Process};
 use crate::setting::Setting;
@@ -15,72 +16,12 @@ use std::fmt;
 const GROUPS_FROM: u32 = 32;
 /// The record of flaps that a restart reads knows whole seconds.
 const RECORD_GRAIN: Duration = Duration::from_secs(2);
-/// Moves of a router of a node under a steady fault that come late: where three nodes hear each other in part, one that is not fit may find
-/// its heir by chance.
-const LATE_MOVES: usize = 2;
+/// Where of three nodes some hear each other in part only, one that is not fit tries so often to give way, and every try may move
+/// every router of a node there and back.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
+const LATE_MOVES: u64 = 2;
 /// Priority of the owner of the addresses.
 const OWNER: u8 = 255;
-/// Clocks are right to so many parts in a million, with room.
-const DRIFT_PPM: u64 = 2_000;
-/// What a running controller may take to follow its data plane.
-const REACTION: Duration = Duration::from_millis(40);
-/// Adverts or probes in a row that chance may take in rough weather.
-const ROUGH_FACTOR: u64 = 16;
-/// For a flap latch, a hold after flaps, and what gave way in vain to come to rest.
-const REST: Duration = Duration::from_secs(60);
-
-/// How long what must not stay may last.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Two owners that hear each other.
-    pub(crate) several: Duration,
-    pub(crate) several_rough: Duration,
-    /// One of them has given it up, and serves until a successor is heard.
-    pub(crate) several_releasing: Duration,
-    /// The controller of one of them does not run.
-    pub(crate) several_orphan: Duration,
-    /// Nobody for a node that could own itself.
-    pub(crate) nobody: Duration,
-    pub(crate) nobody_rough: Duration,
-    /// A part of a group, on a running node and on one whose controller stands still.
-    pub(crate) partial: Duration,
-    pub(crate) lease: Duration,
-    /// After the last change, until nothing moves any more.
-    pub(crate) rest: Duration,
-    check: Duration,
-}
-
-impl Bounds {
-    /// See docs/simulation.md for the reasons.
-    pub(crate) fn of(setting: &Setting) -> Self {
-        let interval = setting.longest_interval();
-        let check = setting.checks.interval();
-        let window = setting.checks.detection_time();
-        // Skew_Time, which in VRRPv2 is counted in seconds, and an interval.
-        let release = interval + interval.max(Duration::from_secs(1));
-        let peered = |span: Duration| if setting.peered { span } else { Duration::ZERO };
-        // Active_Down_Interval of the slowest: three intervals and a Skew_Time of nearly one.
-        let down = interval.scaled(4, 1);
-        let delays = setting.routers.iter().flatten().map(|config| config.preempt_delay);
-        let slack = |span: Duration| span + span.scaled(DRIFT_PPM, 1_000_000) + REACTION;
-        let several = interval + peered(check.scaled(2, 1));
-        let grouped = setting.routers[0][0].group.is_some();
-        let giving_way = if grouped { release } else { Duration::ZERO };
-        let nobody = down + setting.lease + giving_way + peered(window + check.scaled(2, 1));
-        Bounds {
-            several: slack(several),
-            several_rough: slack(several.scaled(ROUGH_FACTOR, 1)),
-            several_releasing: slack(several + release),
-            several_orphan: slack(several + setting.lease),
-            nobody: slack(nobody),
-            nobody_rough: slack(nobody.scaled(3, 1)),
-            partial: REACTION,
-            lease: slack(setting.lease),
-            check,
-            rest: slack(REST + down.scaled(3, 1) + delays.max().unwrap_or(Duration::ZERO)),
-        }
-    }
-}
 
 /// What was seen that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,6 +110,8 @@ struct Look {
     /// A wire would lie beside a peer that may forward.
     barred: bool,
     latched: bool,
+    /// Flaps hold preemption back.
+    held: bool,
 }
 
 /// Flaps as they show in the transitions, counted without the governor.
@@ -195,9 +138,7 @@ pub(crate) struct Watch {
     disturbed_at: u64,
     seen_transitions: Vec<usize>,
     /// By node: moves since everything should have come to rest.
-    late_moves: Vec<usize>,
-    /// Nothing is broken any more.
-    pub(crate) is_mended: bool,
+    late_moves: Vec<u64>,
     seen_flaps: Vec<usize>,
     flaps: Vec<FlapCount>,
     deadline: u64,
@@ -222,7 +163,6 @@ impl Watch {
             disturbed_at: now,
             seen_transitions: vec![0; nodes],
             late_moves: vec![0; nodes],
-            is_mended: false,
             seen_flaps: vec![0; nodes],
             flaps: vec![FlapCount::default(); nodes],
             deadline: u64::MAX,
@@ -284,6 +224,7 @@ impl Watch {
             engaged: node.wire.is_engaged(),
             barred: node.is_barred(),
             latched: node.fitness.governor.is_latched(),
+            held: node.fitness.holds_back,
             ..Look::default()
         };
         for position in 0..self.owners.len() {
@@ -314,7 +255,8 @@ impl Watch {
         if look.runs != before.runs {
             self.disturbed_at = air.now;
         }
-        if before.runs && !look.runs {
+        let lost = before.runs && !look.runs;
+        if lost || (look.held, look.latched) != (before.held, before.latched) {
             self.expect_anew();
         }
         if look.dead && !before.dead {
@@ -468,10 +410,12 @@ impl Watch {
                 println!("{} s: {text} (router {})", seconds(now), transition.router.0);
             }
             let is_fair = (0..SEGMENTS.len()).all(|segment| !air.is_rough(segment, bounds.check));
-            let rested = is_fair && now > self.disturbed_at + bounds.rest.as_nanos();
+            let rested_at = self.disturbed_at + bounds.rest.as_nanos();
             let moves = &mut self.late_moves[node.id];
-            *moves = if rested { *moves + 1 } else { 0 };
-            let most = if self.is_mended { 0 } else { LATE_MOVES * self.owners.len() };
+            *moves = if is_fair && now > rested_at { *moves + 1 } else { 0 };
+            let is_partial = (0..SEGMENTS.len()).any(|segment| air.is_partial(segment));
+            let tries = 1 + now.saturating_sub(rested_at) / TRY_AGAIN.as_nanos();
+            let most = if is_partial { LATE_MOVES * self.owners.len() as u64 * tries } else { 0 };
             if *moves > most {
                 let since = seconds(self.disturbed_at);
                 let what = format!("{text} under a steady fault since {since} s");

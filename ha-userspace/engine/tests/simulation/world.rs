@@ -4,11 +4,12 @@
 //! it lasts.
 
 use crate::air::{Air, Arrival, SEGMENTS, segment_of};
+use crate::bounds::Bounds;
 use crate::fault::Fault;
 use crate::node::Node;
 use crate::setting::Setting;
 use crate::support::*;
-use crate::watch::{Bounds, Ownership, Watch};
+use crate::watch::{Ownership, Watch};
 use holdfast_engine::{Cause, Duration, Input, Instant, InterfaceId, RouterConfig, RouterId};
 use std::net::IpAddr;
 use std::rc::Rc;
